@@ -1,0 +1,62 @@
+// Imports run one way: shared <- daemon parts <- faces <- composition root; shared <- extension. Type imports count.
+const only = (name, from, to, why) => ({
+  name,
+  severity: 'error',
+  comment: why,
+  from: { path: from },
+  to: { path: '^(shared|daemon|extension)/', pathNot: to },
+});
+const oneDoor = (name, pkg, file) => ({
+  name: `one-door-${name}`,
+  severity: 'error',
+  comment: `Only ${file} imports ${name}, so that it can be exchanged in one place.`,
+  from: { path: '^(shared|daemon|extension)/', pathNot: `^${file}$` },
+  to: { path: `node_modules/${pkg}` },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolved', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^vscode$' } },
+    only('shared-stands-alone', '^shared/', '^shared/', 'shared knows nobody'),
+    only(
+      'extension-uses-shared-only',
+      '^extension/',
+      '^(shared|extension)/',
+      'the extension talks to the local daemon only',
+    ),
+    only('daemon-without-extension', '^daemon/', '^(shared|daemon)/', 'the daemon does not know the editor'),
+    {
+      name: 'faces-on-top',
+      severity: 'error',
+      comment: 'Parts of the daemon do not know its faces; only the entry points compose them.',
+      from: { path: '^daemon/(headless|mesh|team|home|core|gateway|process)/' },
+      to: { path: '^daemon/(cli|tour)/|^daemon/[^/]+[.]ts$' },
+    },
+    {
+      name: 'headless-has-no-network',
+      severity: 'error',
+      comment: 'The headless server outlives every daemon and knows only the home and the local socket.',
+      from: { path: '^daemon/headless/' },
+      to: { path: '^daemon/(mesh|team|core|gateway)/' },
+    },
+    {
+      name: 'shared-does-no-io',
+      severity: 'error',
+      from: { path: '^shared/' },
+      to: { dependencyTypes: ['core'] },
+    },
+    oneDoor('node-pty', 'node-pty|node_modules/@lydell/node-pty', 'daemon/headless/pty[.]ts'),
+    oneDoor('ws', 'ws/', 'daemon/mesh/websocket[.]ts'),
+    oneDoor('noise-handshake', 'noise-handshake', 'daemon/mesh/noise[.]ts'),
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { NiiaError } from '../../shared/errors.ts';
+import { socketPath } from '../../shared/home/socket-path.ts';
+
+/** The folder that holds everything of one machine. */
+export class Home {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = resolve(root);
+  }
+
+  /** The home that the environment names: `NIIA_HOME`, else `~/.niia`. */
+  static fromEnvironment(env: NodeJS.ProcessEnv = process.env): Home {
+    return new Home(env['NIIA_HOME'] || join(homedir(), '.niia'));
+  }
+
+  /** Makes the folder where it is missing, private to its user. Throws `io` with a way out where it cannot be used. */
+  prepare(): void {
+    try {
+      mkdirSync(this.root, { recursive: true, mode: 0o700 });
+      const mode = statSync(this.root).mode & 0o777;
+      if (process.platform !== 'win32' && (mode & 0o077) !== 0) chmodSync(this.root, 0o700);
+      accessSync(this.root, constants.R_OK | constants.W_OK | constants.X_OK);
+    } catch (cause) {
+      throw new NiiaError(
+        'io',
+        `the home ${this.root} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+        'Make it a folder that you own, or name another with NIIA_HOME.',
+        { cause },
+      );
+    }
+  }
+
+  path(...parts: string[]): string {
+    return join(this.root, ...parts);
+  }
+
+  /** A folder in the home, made where it is missing. */
+  folder(...parts: string[]): string {
+    const folder = this.path(...parts);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    return folder;
+  }
+
+  /** Address of the local socket `name` (`daemon`, `headless-…`). */
+  socket(name: string): string {
+    const homeHash = createHash('sha256').update(this.root).digest('hex').slice(0, 12);
+    const path = socketPath(
+      {
+        home: this.root,
+        platform: process.platform,
+        runtimeDir: process.env['XDG_RUNTIME_DIR'] || undefined,
+        tmpDir: tmpdir(),
+        homeHash,
+      },
+      name,
+    );
+    if (process.platform !== 'win32' && !path.startsWith(this.root)) {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    }
+    return path;
+  }
+}

@@ -1,0 +1,32 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** The product's entry point, as this process runs it. */
+export const entryPoint = fileURLToPath(new URL('./niia.js', import.meta.url));
+
+/**
+ * Starts another process of the product in the background: in its own process group and without a terminal, so that
+ * neither a closed window nor the end of this process touches it. Its output is appended to `logFile`.
+ */
+export function spawnDetached(args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = process.env): number {
+  const log = openSync(logFile, 'a', 0o600);
+  try {
+    const child = spawn(process.execPath, [...nodeFlags(), entryPoint, ...args], {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env,
+      cwd: '/',
+      windowsHide: true,
+    });
+    child.unref();
+    if (child.pid === undefined) throw new Error(`${process.execPath} could not be started`);
+    return child.pid;
+  } finally {
+    closeSync(log);
+  }
+}
+
+function nodeFlags(): string[] {
+  return process.execArgv.filter((flag) => !flag.startsWith('--inspect'));
+}

@@ -1,0 +1,137 @@
+import * as v from 'valibot';
+
+/** The shapes of CONTRACT that appear in more than one method. Fields may be added, never renamed. */
+
+export const roles = ['viewer', 'operator', 'admin'] as const;
+export const roleSchema = v.picklist(roles);
+export type Role = v.InferOutput<typeof roleSchema>;
+
+/** What a session is known to be doing. Without evidence it is `unknown`. */
+export const sessionStates = ['starting', 'idle', 'busy', 'blocked', 'exited', 'unknown'] as const;
+export const sessionStateSchema = v.picklist(sessionStates);
+export type SessionState = v.InferOutput<typeof sessionStateSchema>;
+
+export const pathKinds = ['gateway', 'p2p', 'direct'] as const;
+export type PathKind = (typeof pathKinds)[number];
+
+/** Terminal size in character cells. */
+const cells = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2000));
+export const sizeSchema = v.object({ cols: cells, rows: cells });
+export type Size = v.InferOutput<typeof sizeSchema>;
+
+export const offsetSchema = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/** A machine's or a session's name: what a person can type in a shell without quoting. */
+export const nameSchema = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, 'a name has 1 to 63 letters, digits, dots, dashes or underscores'),
+);
+
+export const sessionInfoSchema = v.object({
+  id: v.string(),
+  name: v.string(),
+  /** The command line as one would type it; `argv` has the words. */
+  command: v.string(),
+  argv: v.array(v.string()),
+  cwd: v.string(),
+  pid: v.number(),
+  cols: v.number(),
+  rows: v.number(),
+  state: sessionStateSchema,
+  /** What the state was concluded from. */
+  evidence: v.string(),
+  /** The title that the program set (OSC 0 or 2). */
+  title: v.string(),
+  createdAt: v.string(),
+  endedAt: v.nullable(v.string()),
+  exitCode: v.nullable(v.number()),
+  signal: v.nullable(v.string()),
+  viewers: v.number(),
+  /** Bytes written by the session since its start: the offset of its next byte. */
+  outputBytes: v.number(),
+  /** Offset of the oldest byte that the log still holds. */
+  firstOffset: v.number(),
+  /** Machine id of whoever started it. */
+  owner: v.string(),
+  /** Why bytes are missing from the log (a full disk, say); null while it is whole. */
+  logError: v.nullable(v.string()),
+});
+export type SessionInfo = v.InferOutput<typeof sessionInfoSchema>;
+
+export const machineInfoSchema = v.object({
+  name: v.string(),
+  id: v.string(),
+  self: v.boolean(),
+  online: v.boolean(),
+  path: v.nullable(v.picklist(pathKinds)),
+  /** Round trip on that path, milliseconds; null where none was measured. */
+  rttMs: v.nullable(v.number()),
+  /** Since when it is online or offline. */
+  since: v.nullable(v.string()),
+  lastSeen: v.nullable(v.string()),
+  version: v.nullable(v.string()),
+  /** `linux-x64` and the like. */
+  platform: v.nullable(v.string()),
+  headless: v.picklist(['running', 'stopped', 'unknown']),
+  /** How many live sessions it has. */
+  sessions: v.number(),
+  role: roleSchema,
+  labels: v.record(v.string(), v.string()),
+});
+export type MachineInfo = v.InferOutput<typeof machineInfoSchema>;
+
+/** What a machine tells the others about itself. */
+export const machineReportSchema = v.object({
+  version: v.string(),
+  platform: v.string(),
+  headless: v.picklist(['running', 'stopped', 'unknown']),
+  sessions: v.number(),
+  labels: v.record(v.string(), v.string()),
+});
+export type MachineReport = v.InferOutput<typeof machineReportSchema>;
+
+export const daemonStatusSchema = v.object({
+  machine: v.object({ name: v.string(), id: v.string(), role: roleSchema, labels: v.record(v.string(), v.string()) }),
+  version: v.string(),
+  platform: v.string(),
+  pid: v.number(),
+  home: v.string(),
+  startedAt: v.string(),
+  team: v.object({ id: v.string(), name: v.string(), members: v.number() }),
+  gateway: v.object({
+    /** Without its fragment. */
+    url: v.nullable(v.string()),
+    /** Whether this daemon runs it. */
+    embedded: v.boolean(),
+    state: v.picklist(['connected', 'connecting', 'refused', 'off']),
+    since: v.nullable(v.string()),
+    /** Why it is not connected. */
+    error: v.nullable(v.string()),
+  }),
+  links: v.array(
+    v.object({
+      machine: v.string(),
+      id: v.string(),
+      state: v.picklist(['up', 'connecting', 'waiting', 'down']),
+      path: v.nullable(v.picklist(pathKinds)),
+      rttMs: v.nullable(v.number()),
+      since: v.nullable(v.string()),
+      candidates: v.array(
+        v.object({ kind: v.picklist(pathKinds), state: v.string(), rttMs: v.nullable(v.number()), note: v.string() }),
+      ),
+    }),
+  ),
+  headless: v.array(
+    v.object({
+      generation: v.string(),
+      pid: v.number(),
+      version: v.string(),
+      startedAt: v.string(),
+      sessions: v.number(),
+      rssBytes: v.number(),
+    }),
+  ),
+  /** Live sessions. */
+  sessions: v.number(),
+});
+export type DaemonStatus = v.InferOutput<typeof daemonStatusSchema>;

@@ -1,0 +1,21 @@
+import { NiiaError } from '../errors.ts';
+
+/** The range of wire protocol versions this build speaks. Two sides talk in the highest that both know. */
+export const protocolRange = { min: 1, max: 1 } as const;
+
+export interface ProtocolRange {
+  min: number;
+  max: number;
+}
+
+/** The version both speak; throws `version_mismatch` naming the side that must be upgraded. */
+export function agreeOnVersion(theirs: ProtocolRange, them: string, ours: ProtocolRange = protocolRange): number {
+  const version = Math.min(ours.max, theirs.max);
+  if (version >= ours.min && version >= theirs.min) return version;
+  const weAreOlder = ours.max < theirs.min;
+  throw new NiiaError(
+    'version_mismatch',
+    `${them} speaks protocol ${theirs.min} to ${theirs.max}, this side ${ours.min} to ${ours.max}`,
+    weAreOlder ? 'Upgrade niia on this side.' : `Upgrade niia on ${them}.`,
+  );
+}
