@@ -11,6 +11,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
+          globalSetup: 'test/support/build.ts',
           testTimeout: 90_000,
           hookTimeout: 60_000,
           // Real processes on a small machine: one file at a time keeps timings honest.
@@ -19,7 +20,13 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'vscode', include: ['test/vscode/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 240_000, fileParallelism: false },
+        test: {
+          name: 'vscode',
+          include: ['test/vscode/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 240_000,
+          fileParallelism: false,
+        },
       },
     ],
   },

@@ -8,27 +8,26 @@ type Schema = v.GenericSchema;
  */
 export type Access = 'viewer' | 'operator' | 'admin' | 'local' | 'special';
 
-export interface MethodSpec<
-  P extends Schema = Schema,
-  R extends Schema = Schema,
-  D extends Schema = Schema,
-  U extends Schema = Schema,
-> {
+/** `P`arameters, `R`esult, and the schemas of the events `D`own (to the asker) and `U`p (from the asker). */
+export interface MethodSpec<At, A, P extends Schema, R extends Schema, D extends Schema, U extends Schema> {
   /** Which process of the machine serves it. */
-  at: 'daemon' | 'headless';
-  access: Access;
+  at: At;
+  access: A;
   /** It changes something: it is audited, and a repeat with the same key gets the recorded outcome. */
   changes: boolean;
   params: P;
   result: R;
-  /** Events from the served to the asking side. */
   down: D;
-  /** Events from the asking to the served side. */
   up: U;
 }
 
-export function method<P extends Schema, R extends Schema, D extends Schema, U extends Schema>(
-  spec: MethodSpec<P, R, D, U>,
-): MethodSpec<P, R, D, U> {
+export function method<
+  At extends 'daemon' | 'headless',
+  A extends Access,
+  P extends Schema,
+  R extends Schema,
+  D extends Schema,
+  U extends Schema,
+>(spec: MethodSpec<At, A, P, R, D, U>): MethodSpec<At, A, P, R, D, U> {
   return spec;
 }

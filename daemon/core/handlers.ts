@@ -1,0 +1,114 @@
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import type { DaemonMethod } from '../../shared/protocol/methods.ts';
+import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
+import type { Principal } from '../../shared/rpc/call.ts';
+import type { Handlers } from '../../shared/rpc/server.ts';
+import type { ConfigStore } from '../home/config.ts';
+import { parseGatewayUrl } from '../mesh/gateway-url.ts';
+import type { HeadlessServers } from './headless-servers.ts';
+import { hostAndPort } from './listen-address.ts';
+import type { Machines } from './machines.ts';
+import type { Membership } from './membership.ts';
+import type { Network } from './network.ts';
+import type { Changes } from './watch.ts';
+
+export interface HandlersOptions {
+  servers: HeadlessServers;
+  machines: Machines;
+  membership: Membership;
+  network: Network;
+  config: ConfigStore;
+  report: () => MachineReport;
+  reportChanges: Changes;
+  status: () => Promise<DaemonStatus>;
+  machineName: () => string;
+  /** Ends the daemon once the answer is out. */
+  stop: (sessions: boolean) => Promise<number>;
+}
+
+/** What the daemon itself answers; sessions are the headless server's. */
+export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Principal> {
+  return {
+    'daemon.status': () => o.status(),
+    'daemon.stop': async ({ params }) => ({ pid: process.pid, sessionsEnded: await o.stop(params.sessions) }),
+    'machine.list': () => ({ machines: o.machines.list() }),
+    'machine.watch': ({ emit, signal }) =>
+      watch(o.machines.changes, () => emit({ machines: o.machines.list() }), signal),
+    'machine.report': ({ emit, signal }) => watch(o.reportChanges, () => emit(o.report()), signal),
+    'machine.start': async () => {
+      const { server, started } = await o.servers.current();
+      const infos = await o.servers.info();
+      const pid = infos.find((info) => info.generation === server.generation)?.pid ?? 0;
+      return { machine: o.machineName(), headless: 'running', pid, started };
+    },
+    'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
+    'config.set': async ({ params }) => {
+      await set(o, params.key, params.value);
+      return { config: show(o.config, undefined) };
+    },
+    'team.show': () => o.membership.show(),
+    'team.create': ({ params }) => o.membership.create(params.name, params.leave ?? false),
+    'team.invite': ({ params }) => o.membership.invite(params.role, params.expiresMs),
+    'team.join': ({ params, signal }) => o.membership.join(params.code, params.name, params.leave ?? false, signal),
+    'team.role': ({ params }) => o.membership.setRole(params.machine, params.role),
+    'team.remove': ({ params }) => o.membership.remove(params.machine),
+  };
+}
+
+/** Emits now and after each change, until the asker goes. */
+async function watch(changes: Changes, emit: () => void, signal: AbortSignal): Promise<Record<string, never>> {
+  emit();
+  const unsubscribe = changes.subscribe(emit);
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  unsubscribe();
+  return {};
+}
+
+const settings = ['ask', 'gateway', 'listen', 'label.NAME'];
+
+/** Settings as a person reads them: no secret, `embedded` where no gateway is set. */
+function show(config: ConfigStore, key: string | undefined): Record<string, unknown> {
+  const { gateway, listen, labels, ask } = config.current;
+  const all: Record<string, unknown> = { ask, gateway: gateway?.urls[0] ?? 'embedded', listen: listen ?? null };
+  for (const [name, value] of Object.entries(labels)) all[`label.${name}`] = value;
+  if (key === undefined) return all;
+  if (!(key in all)) throw unknownSetting(key);
+  return { [key]: all[key] };
+}
+
+async function set(o: HandlersOptions, key: string, value: string): Promise<void> {
+  const { config, network } = o;
+  if (key === 'ask') {
+    const ask = v.safeParse(v.picklist(['operator', 'admin']), value);
+    if (!ask.success) throw new NiiaError('usage', `ask is operator or admin, not "${value}"`);
+    config.update({ ask: ask.output });
+  } else if (key === 'gateway') {
+    config.update({ gateway: value === 'embedded' ? undefined : parseGatewayUrl(value) });
+    await network.restart('the gateway was changed');
+  } else if (key === 'listen') {
+    if (value !== '') hostAndPort(value);
+    const before = config.current.listen;
+    config.update({ listen: value === '' ? undefined : value });
+    try {
+      await network.restart('the address was changed');
+    } catch (error) {
+      config.update({ listen: before });
+      await network.restart('the old address is taken up again');
+      throw error;
+    }
+  } else if (key.startsWith('label.') && key.length > 'label.'.length) {
+    const { [key.slice('label.'.length)]: _, ...others } = config.current.labels;
+    config.update({ labels: value === '' ? others : { ...others, [key.slice('label.'.length)]: value } });
+    o.reportChanges.notify();
+  } else {
+    throw unknownSetting(key);
+  }
+}
+
+function unknownSetting(key: string): NiiaError {
+  return new NiiaError('usage', `there is no setting "${key}"`, `Settings: ${settings.join(', ')}`);
+}

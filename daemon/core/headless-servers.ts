@@ -1,0 +1,212 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import type { DaemonStatus, SessionInfo } from '../../shared/protocol/shapes.ts';
+import type { TypedCall } from '../../shared/rpc/client.ts';
+import { ask, typedCall } from '../../shared/rpc/client.ts';
+import type { Peer } from '../../shared/rpc/peer.ts';
+import { isErrno, readIfThere } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import type { Log } from '../home/log.ts';
+import { version } from '../home/version.ts';
+import { connectLocal, isListening } from '../process/local-socket.ts';
+import { spawnDetached } from '../process/spawn.ts';
+import { Changes } from './watch.ts';
+
+/** What a headless server leaves in the home while it runs. */
+const recordSchema = v.object({ generation: v.string(), pid: v.number(), version: v.string(), startedAt: v.string() });
+
+/** A headless server that the daemon is connected to. */
+export interface HeadlessServer {
+  readonly generation: string;
+  readonly peer: Peer;
+  /** Its sessions, as it last told. */
+  sessions: SessionInfo[];
+}
+
+const startTimeoutMs = 15_000;
+const pollMs = 10;
+
+/**
+ * The headless servers of this machine: one for new sessions, of this build's generation, and those of other builds
+ * that still have sessions. They run on when the daemon ends; a daemon that starts finds them again.
+ */
+export class HeadlessServers {
+  readonly #home: Home;
+  readonly #log: Log;
+  readonly #machine: () => string;
+  readonly #servers = new Map<string, HeadlessServer>();
+  #starting: Promise<HeadlessServer> | undefined;
+  #closed = false;
+  /** New sessions go to the server of this generation. */
+  readonly generation = createHash('sha256').update(version).digest('hex').slice(0, 12);
+  /** A server or a session came, changed or went. */
+  readonly changes = new Changes();
+
+  constructor(home: Home, machine: () => string, log: Log) {
+    this.#home = home;
+    this.#machine = machine;
+    this.#log = log;
+  }
+
+  get all(): readonly HeadlessServer[] {
+    return [...this.#servers.values()];
+  }
+
+  /** Sessions of all servers, in the order of their making. */
+  get sessions(): SessionInfo[] {
+    return this.all.flatMap((server) => server.sessions).sort((a, b) => a.createdAt.localeCompare(b.createdAt));
+  }
+
+  get liveSessions(): number {
+    return this.sessions.filter((session) => session.state !== 'exited').length;
+  }
+
+  /** Connects to the servers that an earlier daemon left running. */
+  async findRunning(): Promise<void> {
+    for (const name of this.#records()) {
+      const record = this.#read(name);
+      if (!record || this.#servers.has(record.generation)) continue;
+      if (!(await isListening(this.#socket(record.generation)))) continue;
+      await this.#connect(record.generation);
+    }
+  }
+
+  /** Whether there is something to show that only a running server can show: sessions of a server that ended. */
+  get hasHistory(): boolean {
+    try {
+      return readdirSync(this.#home.path('sessions')).length > 0;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw error;
+    }
+  }
+
+  /** The server for new sessions; started where none runs. */
+  async current(): Promise<{ server: HeadlessServer; started: boolean }> {
+    const running = this.#servers.get(this.generation);
+    if (running) return { server: running, started: false };
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined;
+    });
+    return { server: await this.#starting, started: true };
+  }
+
+  /**
+   * The server that has this session. With several generations the session may be anywhere; without a name the choice
+   * among one generation's sessions is the server's own.
+   */
+  async having(session: string | undefined): Promise<HeadlessServer> {
+    const holders = this.all.filter((server) =>
+      server.sessions.some((one) =>
+        session === undefined ? one.state !== 'exited' : one.id === session || one.name === session,
+      ),
+    );
+    return holders[0] ?? (await this.current()).server;
+  }
+
+  async info(): Promise<DaemonStatus['headless']> {
+    const infos = await Promise.allSettled(
+      this.all.map((server) => ask(server.peer, 'headless.info', {}, { deadlineMs: 2_000 })),
+    );
+    return infos.flatMap((info) => (info.status === 'fulfilled' ? [info.value] : []));
+  }
+
+  /** Ends all sessions and their servers; says how many sessions ended. */
+  async stopAll(): Promise<number> {
+    const results = await Promise.all(
+      this.all.map((server) => ask(server.peer, 'headless.stop', {}, { deadlineMs: 10_000 })),
+    );
+    return results.reduce((sum, result) => sum + result.ended, 0);
+  }
+
+  /** Lets go of the servers; they run on. */
+  close(): void {
+    this.#closed = true;
+    this.changes.close();
+    for (const server of this.#servers.values()) server.peer.close();
+    this.#servers.clear();
+  }
+
+  async #start(): Promise<HeadlessServer> {
+    const { generation } = this;
+    const logFile = this.#home.path(`headless-${generation}.log`);
+    const pid = spawnDetached(['headless', '--generation', generation, '--machine', this.#machine()], logFile, {
+      ...process.env,
+      NIIA_HOME: this.#home.root,
+    });
+    this.#log.info('headless server started', { generation, pid });
+    const deadline = performance.now() + startTimeoutMs;
+    while (performance.now() < deadline) {
+      if (await isListening(this.#socket(generation))) return await this.#connect(generation);
+      if (!isAlive(pid) && !(await isListening(this.#socket(generation)))) break;
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+    throw new NiiaError('failed', `the headless server did not start: ${lastLineOf(logFile)}`, `See ${logFile}`);
+  }
+
+  async #connect(generation: string): Promise<HeadlessServer> {
+    const peer = await connectLocal(this.#socket(generation), {
+      face: 'daemon',
+      software: version,
+      closed: (error) => {
+        if (this.#servers.get(generation)?.peer !== peer) return;
+        this.#servers.delete(generation);
+        if (this.#closed) return;
+        this.#log.warn('headless server gone', { generation, error });
+        this.changes.notify();
+      },
+    });
+    const server: HeadlessServer = { generation, peer, sessions: [] };
+    const watch: TypedCall<'session.watch'> = typedCall(peer, 'session.watch', {}, { from: this.#self() });
+    await new Promise<void>((resolve, reject) => {
+      watch.onEvent(({ sessions }) => {
+        server.sessions = sessions;
+        this.changes.notify();
+        resolve();
+      });
+      watch.result.catch(reject);
+    });
+    this.#servers.set(generation, server);
+    this.changes.notify();
+    return server;
+  }
+
+  #self(): NonNullable<Parameters<Peer['call']>[2]>['from'] {
+    const name = this.#machine();
+    return { machine: name, principal: { kind: 'local', id: '', name, role: 'admin' } };
+  }
+
+  #socket(generation: string): string {
+    return this.#home.socket(`headless-${generation}`);
+  }
+
+  #records(): string[] {
+    return readdirSync(this.#home.folder('headless')).filter((name) => name.endsWith('.json'));
+  }
+
+  #read(name: string): v.InferOutput<typeof recordSchema> | undefined {
+    const text = readIfThere(this.#home.path('headless', name));
+    if (text === undefined) return undefined;
+    try {
+      return v.parse(recordSchema, JSON.parse(text));
+    } catch (error) {
+      this.#log.warn('a headless record is damaged and ignored', { name, error });
+      return undefined;
+    }
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return isErrno(error, 'EPERM');
+  }
+}
+
+function lastLineOf(file: string): string {
+  return readFileSync(file, 'utf8').trimEnd().split('\n').at(-1) || 'it said nothing';
+}

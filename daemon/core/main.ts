@@ -1,0 +1,252 @@
+import { rmSync } from 'node:fs';
+import type { Server } from 'node:net';
+import { NiiaError } from '../../shared/errors.ts';
+import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
+import type { IncomingCall, Principal } from '../../shared/rpc/call.ts';
+import { Peer } from '../../shared/rpc/peer.ts';
+import { SocketTransport } from '../../shared/transport/socket-transport.ts';
+import type { Transport } from '../../shared/transport/transport.ts';
+import { ConfigStore } from '../home/config.ts';
+import { writeAtomically } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import { acquireLock } from '../home/lock.ts';
+import { Log } from '../home/log.ts';
+import { platform, version } from '../home/version.ts';
+import { parseGatewayUrl } from '../mesh/gateway-url.ts';
+import { listenLocal } from '../process/local-socket.ts';
+import { Identity } from '../team/identity.ts';
+import type { Member } from '../team/roster.ts';
+import { TeamStore } from '../team/team-store.ts';
+import { Tickets } from '../team/tickets.ts';
+import { AuditLog } from './audit.ts';
+import { daemonHandlers } from './handlers.ts';
+import { HeadlessServers } from './headless-servers.ts';
+import { hostAndPort } from './listen-address.ts';
+import { Machines } from './machines.ts';
+import { freshTeamName, Membership } from './membership.ts';
+import { Network } from './network.ts';
+import { Router } from './router.ts';
+import { Sessions } from './sessions.ts';
+import { Changes } from './watch.ts';
+
+export interface DaemonOptions {
+  home: Home;
+  /** The machine's name, at its first start. */
+  name?: string | undefined;
+  /** URL of a gateway to use instead of an embedded one. */
+  gateway?: string | undefined;
+  /** `host:port` for the embedded gateway. */
+  listen?: string | undefined;
+  labels?: Record<string, string> | undefined;
+}
+
+/** Runs this machine's daemon until it is told to stop. Throws when it cannot start. */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { home } = options;
+  home.prepare();
+  const log = new Log('daemon');
+  const lock = await acquireLock(home.path('daemon.lock'));
+  if ('heldBy' in lock) {
+    throw new NiiaError('busy', `a daemon runs for ${home.root} already (pid ${lock.heldBy})`, 'See: niia status');
+  }
+  try {
+    await new Daemon(options, log).run();
+  } finally {
+    lock.release();
+  }
+}
+
+class Daemon {
+  readonly #home: Home;
+  readonly #log: Log;
+  readonly #identity: Identity;
+  readonly #config: ConfigStore;
+  readonly #team: TeamStore;
+  readonly #servers: HeadlessServers;
+  readonly #network: Network;
+  readonly #machines: Machines;
+  readonly #membership: Membership;
+  readonly #router: Router;
+  readonly #reportChanges = new Changes();
+  readonly #startedAt = new Date().toISOString();
+  readonly #local = new Set<Peer>();
+  #stop: () => void = () => undefined;
+  readonly #stopped = new Promise<void>((resolve) => {
+    this.#stop = resolve;
+  });
+
+  constructor(options: DaemonOptions, log: Log) {
+    const { home } = options;
+    this.#home = home;
+    this.#log = log;
+    this.#identity = Identity.load(home, options.name);
+    this.#config = new ConfigStore(home);
+    this.#adopt(options);
+    this.#team = TeamStore.open({ home, identity: this.#identity, log, freshName: freshTeamName });
+    const tickets = new Tickets(home);
+    const machineName = (): string => this.#team.self?.name ?? this.#identity.name;
+    this.#servers = new HeadlessServers(home, machineName, new Log('headless-servers'));
+    this.#network = new Network({
+      home,
+      identity: this.#identity,
+      team: this.#team,
+      config: this.#config,
+      log: new Log('network'),
+      opened: (remote, transport) => this.#linkOpened(remote, transport),
+      guest: (ticketHash, lane) => this.#membership.welcome(ticketHash, lane),
+      tickets: () => tickets.open(),
+    });
+    this.#machines = new Machines({
+      self: this.#identity.id,
+      team: this.#team,
+      network: this.#network,
+      report: () => this.#report(),
+      startedAt: this.#startedAt,
+      log,
+    });
+    this.#membership = new Membership({
+      identity: this.#identity,
+      team: this.#team,
+      tickets,
+      config: this.#config,
+      network: this.#network,
+      machines: this.#machines,
+      log: new Log('team'),
+    });
+    this.#router = new Router({
+      self: this.#identity.id,
+      machines: this.#machines,
+      sessions: new Sessions(this.#servers, machineName),
+      handlers: daemonHandlers({
+        servers: this.#servers,
+        machines: this.#machines,
+        membership: this.#membership,
+        network: this.#network,
+        config: this.#config,
+        report: () => this.#report(),
+        reportChanges: this.#reportChanges,
+        status: () => this.#status(),
+        machineName,
+        stop: (sessions) => this.#stopSoon(sessions),
+      }),
+      config: this.#config,
+      audit: new AuditLog(home.path('audit.jsonl'), log),
+    });
+    this.#servers.changes.subscribe(() => {
+      this.#reportChanges.notify();
+      this.#machines.changes.notify();
+    });
+  }
+
+  async run(): Promise<void> {
+    const stop = (): void => this.#stop();
+    process.on('SIGTERM', stop).on('SIGINT', stop);
+    // A closed terminal is no reason to end.
+    process.on('SIGHUP', () => undefined);
+    await this.#servers.findRunning();
+    await this.#network.start();
+    const socket = this.#home.socket('daemon');
+    const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
+    const record = { pid: process.pid, version, startedAt: this.#startedAt, socket };
+    writeAtomically(this.#home.path('daemon.json'), `${JSON.stringify(record)}\n`);
+    this.#log.info('daemon up', { version, machine: this.#identity.id, socket });
+    await this.#stopped;
+    await this.#close(server);
+    this.#log.info('daemon down');
+  }
+
+  /** Flags of the start become settings, so that the next start needs none. */
+  #adopt({ gateway, listen, labels }: DaemonOptions): void {
+    if (gateway !== undefined)
+      this.#config.update({ gateway: gateway === 'embedded' ? undefined : parseGatewayUrl(gateway) });
+    if (listen !== undefined) {
+      hostAndPort(listen);
+      this.#config.update({ listen });
+    }
+    if (labels) this.#config.update({ labels: { ...this.#config.current.labels, ...labels } });
+  }
+
+  #accept(transport: Transport): void {
+    const peer: Peer = new Peer(transport, {
+      face: 'daemon',
+      software: version,
+      serve: (call) => this.#router.serve(call, this.#localUser()),
+      closed: () => this.#local.delete(peer),
+    });
+    this.#local.add(peer);
+  }
+
+  #linkOpened(remote: Member, transport: Transport): void {
+    const peer: Peer = new Peer(transport, {
+      face: 'daemon',
+      software: version,
+      serve: (call) => this.#serveMember(call, remote.id),
+      closed: () => this.#machines.disconnected(remote.id, peer),
+    });
+    this.#machines.connected(remote.id, peer);
+  }
+
+  /** The role is looked up for each request: a change of role counts from the next one on. */
+  async #serveMember(call: IncomingCall, id: string): ReturnType<Router['serve']> {
+    const member = this.#team.current.members.get(id);
+    if (!member) throw new NiiaError('not_a_member', 'this machine is no longer a member of the team');
+    const { name, role } = member;
+    return await this.#router.serve(call, { kind: 'machine', id, name, role });
+  }
+
+  #localUser(): Principal {
+    const name = this.#team.self?.name ?? this.#identity.name;
+    return { kind: 'local', id: this.#identity.id, name, role: 'admin' };
+  }
+
+  #report(): MachineReport {
+    return {
+      version,
+      platform,
+      headless: this.#servers.all.length > 0 ? 'running' : 'stopped',
+      sessions: this.#servers.liveSessions,
+      labels: this.#config.current.labels,
+    };
+  }
+
+  async #status(): Promise<DaemonStatus> {
+    const { current, self } = this.#team;
+    const others = [...current.members.values()].filter((member) => member.id !== this.#identity.id);
+    return {
+      machine: {
+        name: self?.name ?? this.#identity.name,
+        id: this.#identity.id,
+        role: self?.role ?? 'viewer',
+        labels: this.#config.current.labels,
+      },
+      version,
+      platform,
+      pid: process.pid,
+      home: this.#home.root,
+      startedAt: this.#startedAt,
+      team: { ...current.team, members: current.members.size },
+      gateway: this.#network.gatewayStatus,
+      links: others.map(({ name, id }) => ({ machine: name, id, ...this.#network.link(id) })),
+      headless: await this.#servers.info(),
+      sessions: this.#servers.liveSessions,
+    };
+  }
+
+  /** Answers how many sessions ended; the daemon ends once that answer is out. */
+  async #stopSoon(sessions: boolean): Promise<number> {
+    const ended = sessions ? await this.#servers.stopAll() : 0;
+    setImmediate(() => this.#stop());
+    return ended;
+  }
+
+  async #close(server: Server): Promise<void> {
+    server.close();
+    this.#membership.close();
+    this.#machines.close();
+    await this.#network.close('the daemon stops');
+    this.#servers.close();
+    this.#reportChanges.close();
+    for (const peer of this.#local) peer.close(new NiiaError('link_lost', 'the daemon stops'));
+    rmSync(this.#home.path('daemon.json'), { force: true });
+  }
+}

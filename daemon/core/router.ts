@@ -1,0 +1,113 @@
+import { NiiaError } from '../../shared/errors.ts';
+import type { DaemonMethod, HeadlessMethod, MethodName } from '../../shared/protocol/methods.ts';
+import { isMethod, methods } from '../../shared/protocol/methods.ts';
+import type { IncomingCall, Principal, Reply } from '../../shared/rpc/call.ts';
+import { forward } from '../../shared/rpc/forward.ts';
+import type { Handlers } from '../../shared/rpc/server.ts';
+import { dispatch } from '../../shared/rpc/server.ts';
+import type { ConfigStore } from '../home/config.ts';
+import type { AuditLog } from './audit.ts';
+import type { Machines } from './machines.ts';
+import { authorize } from './policy.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface RouterOptions {
+  self: string;
+  machines: Machines;
+  sessions: Sessions;
+  handlers: Handlers<DaemonMethod, Principal>;
+  config: ConfigStore;
+  audit: AuditLog;
+}
+
+/**
+ * Where every request goes, whichever door it came through: to another machine of the team down that machine's link, or
+ * to this machine, once it is clear that the asker may.
+ */
+export class Router {
+  readonly #o: RouterOptions;
+
+  constructor(options: RouterOptions) {
+    this.#o = options;
+  }
+
+  async serve(call: IncomingCall, principal: Principal): Promise<Reply> {
+    const { m: method, to } = call.header;
+    if (!isMethod(method)) {
+      throw new NiiaError('unknown_method', `this niia does not know "${method}"`, 'Upgrade niia on this machine.');
+    }
+    if (to !== undefined) {
+      const machine = this.#o.machines.find(to);
+      if (machine.id !== this.#o.self) {
+        // A machine speaks for itself only: it passes on what its own user asks, never what another machine does.
+        if (principal.kind !== 'local') throw new NiiaError('denied', 'requests are not passed on for other machines');
+        return await this.#remote(call, method, machine);
+      }
+    }
+    return await this.#local(call, method, principal);
+  }
+
+  async #remote(call: IncomingCall, method: MethodName, machine: ReturnType<Machines['find']>): Promise<Reply> {
+    const peer = await this.#o.machines.peer(machine, call.signal);
+    try {
+      return await forward(call, peer);
+    } catch (error) {
+      if (error instanceof NiiaError && error.code === 'link_lost' && !methods[method].changes) {
+        throw new NiiaError(
+          'offline',
+          `the link to ${machine.name} was lost`,
+          'Try again; see: niia remote status list',
+          { cause: error },
+        );
+      }
+      throw error;
+    }
+  }
+
+  async #local(call: IncomingCall, method: MethodName, principal: Principal): Promise<Reply> {
+    try {
+      authorize(method, call.header.p, principal, this.#o.config.current);
+      const reply = await this.#answer(call, method, principal);
+      return reply;
+    } catch (error) {
+      if (error instanceof NiiaError && error.code === 'denied') this.#audit(call, principal, error.message);
+      throw error;
+    }
+  }
+
+  async #answer(call: IncomingCall, method: MethodName, principal: Principal): Promise<Reply> {
+    if (methods[method].changes) this.#audit(call, principal);
+    if (isHeadless(method)) return await this.#o.sessions.serve(method, call, principal);
+    if (isDaemon(method)) return await dispatch(this.#o.handlers, method, call, principal);
+    throw new NiiaError('unknown_method', `nobody serves ${method}`);
+  }
+
+  #audit(call: IncomingCall, principal: Principal, refused?: string): void {
+    const { kind, id, name, role } = principal;
+    this.#o.audit.record({
+      at: new Date().toISOString(),
+      who: { kind, id, name, role },
+      method: call.header.m,
+      subject: subject(call),
+      outcome: refused === undefined ? 'allowed' : 'refused',
+      ...(refused === undefined ? {} : { why: refused }),
+    });
+  }
+}
+
+/** What a request is about, for the audit log: names and commands, never what is typed. */
+function subject(call: IncomingCall): string {
+  const { p } = call.header;
+  if (typeof p !== 'object' || p === null) return '';
+  const told = ['session', 'name', 'argv', 'command', 'machine', 'role', 'key', 'signal', 'readOnly'];
+  const parts = Object.entries(p).filter(([key, value]) => told.includes(key) && value !== undefined);
+  return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts)).slice(0, 2_000);
+}
+
+function isHeadless(method: MethodName): method is HeadlessMethod {
+  return methods[method].at === 'headless';
+}
+
+function isDaemon(method: MethodName): method is DaemonMethod {
+  return methods[method].at === 'daemon';
+}

@@ -1,0 +1,68 @@
+import type { HeadlessMethod } from '../../shared/protocol/methods.ts';
+import type { SessionInfo } from '../../shared/protocol/shapes.ts';
+import type { IncomingCall, Principal, Reply, RequestHeader } from '../../shared/rpc/call.ts';
+import { ask } from '../../shared/rpc/client.ts';
+import { forward } from '../../shared/rpc/forward.ts';
+import type { HeadlessServer, HeadlessServers } from './headless-servers.ts';
+
+/** Methods that span the generations of headless servers; every other goes to one of them. */
+type Spanning = 'session.list' | 'session.watch';
+type Route = (servers: HeadlessServers, session: string | undefined) => Promise<HeadlessServer>;
+
+const toNewest: Route = async (servers) => (await servers.current()).server;
+const toHolder: Route = (servers, session) => servers.having(session);
+
+const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
+  'session.new': toNewest,
+  'session.kill': toHolder,
+  'session.rename': toHolder,
+  'session.write': toHolder,
+  'session.read': toHolder,
+  'session.tail': toHolder,
+  'session.wait': toHolder,
+  'session.attach': toHolder,
+  'machine.ask': toNewest,
+  'headless.info': toNewest,
+  'headless.stop': toNewest,
+};
+
+/** Serves the requests that end in a headless server. */
+export class Sessions {
+  readonly #servers: HeadlessServers;
+  readonly #machine: () => string;
+
+  constructor(servers: HeadlessServers, machine: () => string) {
+    this.#servers = servers;
+    this.#machine = machine;
+  }
+
+  async serve(method: HeadlessMethod, call: IncomingCall, principal: Principal): Promise<Reply> {
+    if (method === 'session.list') return { value: { sessions: await this.#list() } };
+    if (method === 'session.watch') return await this.#watch(call);
+    const server = await routes[method](this.#servers, sessionOf(call.header));
+    return await forward(call, server.peer, { from: { machine: this.#machine(), principal } });
+  }
+
+  async #list(): Promise<SessionInfo[]> {
+    // Sessions that ended with their server are told by the next one, so that none is lost from sight.
+    if (this.#servers.all.length === 0 && this.#servers.hasHistory) await this.#servers.current();
+    const lists = await Promise.all(
+      this.#servers.all.map((server) => ask(server.peer, 'session.list', {}, { deadlineMs: 10_000 })),
+    );
+    return lists.flatMap((list) => list.sessions).sort((a, b) => a.createdAt.localeCompare(b.createdAt));
+  }
+
+  async #watch(call: IncomingCall): Promise<Reply> {
+    const emit = (): void => call.emit({ sessions: this.#servers.sessions });
+    emit();
+    const unsubscribe = this.#servers.changes.subscribe(emit);
+    await new Promise<void>((resolve) => call.signal.addEventListener('abort', () => resolve(), { once: true }));
+    unsubscribe();
+    return { value: {} };
+  }
+}
+
+function sessionOf(header: RequestHeader): string | undefined {
+  const { p } = header;
+  return typeof p === 'object' && p !== null && 'session' in p && typeof p.session === 'string' ? p.session : undefined;
+}

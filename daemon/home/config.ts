@@ -1,0 +1,71 @@
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import { readIfThere, writeAtomically } from './files.ts';
+import type { Home } from './home.ts';
+
+/** A gateway elsewhere: where it is and how to know it. */
+const gatewayTargetSchema = v.object({
+  /** `wss://host:port`, best first. */
+  urls: v.array(v.string()),
+  /** SHA-256 of its certificate (DER), hex; null: its certificate is checked the usual way. */
+  fingerprint: v.nullable(v.string()),
+  /** Its admission secret (base64url), where this machine was given one. */
+  admit: v.optional(v.string()),
+});
+export type GatewayTarget = v.InferOutput<typeof gatewayTargetSchema>;
+
+const configSchema = v.object({
+  /** The gateway that this machine dials; absent: it embeds one. */
+  gateway: v.optional(gatewayTargetSchema),
+  /** Where the embedded gateway listens, `host:port`; absent: on loopback, at `embeddedPort`. */
+  listen: v.optional(v.string()),
+  /** The free port that the embedded gateway found at its first start; kept, since other machines know it. */
+  embeddedPort: v.optional(v.number()),
+  labels: v.optional(v.record(v.string(), v.string()), {}),
+  /** The least role that may run commands here with `ask`. */
+  ask: v.optional(v.picklist(['operator', 'admin']), 'admin'),
+});
+export type Config = v.InferOutput<typeof configSchema>;
+
+/** The machine's settings, in `config.json` of its home. */
+export class ConfigStore {
+  readonly #path: string;
+  #config: Config;
+
+  constructor(home: Home) {
+    this.#path = home.path('config.json');
+    const text = readIfThere(this.#path);
+    this.#config = text === undefined ? v.parse(configSchema, {}) : this.#parse(text);
+  }
+
+  get current(): Config {
+    return this.#config;
+  }
+
+  /** Changes settings and keeps them; `undefined` removes one. */
+  update(change: { [K in keyof Config]?: Config[K] | undefined }): Config {
+    const next = Object.fromEntries(
+      Object.entries({ ...this.#config, ...change }).filter(([, value]) => value !== undefined),
+    );
+    const config = v.parse(configSchema, next);
+    writeAtomically(this.#path, `${JSON.stringify(config, null, 2)}\n`);
+    this.#config = config;
+    return config;
+  }
+
+  #parse(text: string): Config {
+    const hint = `Mend or remove ${this.#path}; it holds settings only, no keys.`;
+    let json: unknown;
+    try {
+      json = JSON.parse(text);
+    } catch (cause) {
+      throw new NiiaError('io', `${this.#path} is not JSON`, hint, { cause });
+    }
+    const parsed = v.safeParse(configSchema, json);
+    if (!parsed.success) {
+      const issue = parsed.issues[0];
+      throw new NiiaError('io', `${this.#path}: ${v.getDotPath(issue) ?? 'it'}: ${issue.message}`, hint);
+    }
+    return parsed.output;
+  }
+}

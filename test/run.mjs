@@ -1,0 +1,73 @@
+// `npm test`: sets up what the tests need, runs them all, and closes with one line that counts them.
+// `--full` is the long tier: full seed and input counts, Node 24 as well, the workbench three times.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { ensureDebianPackages } from './setup/debian.mjs';
+import { ensureCodeServer } from './vscode/install.mjs';
+
+const { values } = parseArgs({ options: { full: { type: 'boolean', default: false }, only: { type: 'string' } } });
+const artifacts = 'test/artifacts';
+const counts = { passed: 0, failed: 0, skipped: 0 };
+
+/** Runs one step to its end; a step that fails does not stop the others, so that one run shows all that is wrong. */
+async function step(name, command, args, env = {}) {
+  if (values.only && !name.startsWith(values.only)) return;
+  const started = performance.now();
+  console.log(`\n— ${name}`);
+  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
+  const [code] = await once(child, 'close');
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`— ${name}: ${code === 0 ? 'ok' : `failed (${code})`} in ${seconds} s`);
+  return code === 0;
+}
+
+/** A step that is one check: it counts as one test. */
+async function check(name, command, args) {
+  const ok = await step(name, command, args);
+  if (ok === undefined) return;
+  counts[ok ? 'passed' : 'failed'] += 1;
+}
+
+/** A step that runs a suite by vitest and counts its tests. */
+async function suite(name, project, env = {}) {
+  const report = `${artifacts}/${name.replaceAll(' ', '-')}.json`;
+  rmSync(report, { force: true });
+  const ok = await step(
+    name,
+    'npx',
+    ['vitest', 'run', '--config', 'test/vitest.config.ts', '--project', project, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`],
+    { NIIA_TEST_FULL: values.full ? '1' : '', ...env },
+  );
+  if (ok === undefined) return;
+  let result;
+  try {
+    result = JSON.parse(readFileSync(report, 'utf8'));
+  } catch (error) {
+    console.error(`no report of ${name}: ${error}`);
+    counts.failed += 1;
+    return;
+  }
+  counts.passed += result.numPassedTests;
+  counts.failed += result.numFailedTests;
+  counts.skipped += result.numPendingTests;
+  // A suite can fail without a failing test: a file that does not load, a hook that throws.
+  if (!ok && result.numFailedTests === 0) counts.failed += 1;
+  if (ok && result.numPassedTests === 0) counts.failed += 1;
+}
+
+mkdirSync(artifacts, { recursive: true });
+await ensureDebianPackages(['git', 'tmux', 'chromium']);
+await check('format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']);
+await check('types', 'npx', ['tsc', '--noEmit']);
+await check('imports', 'npm', ['run', '--silent', 'check:imports']);
+await check('build', 'node', ['esbuild.mjs']);
+await suite('unit', 'unit');
+await suite('system', 'system');
+const { node24 } = await ensureCodeServer();
+if (values.full) await suite('system on node 24', 'system', { NIIA_TEST_NODE: node24 });
+for (let round = 1; round <= (values.full ? 3 : 1); round++) await suite(`vscode ${round}`, 'vscode');
+
+console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
+process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);

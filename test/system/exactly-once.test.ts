@@ -1,0 +1,121 @@
+import { type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type TestMachine, killAndWait, withTeam } from '../support/machine.ts';
+
+/** A standalone gateway on a fixed port, killed and started again at will. */
+class Gateway {
+  readonly #host: TestMachine;
+  #process: ChildProcess | undefined;
+  #listen = '127.0.0.1:0';
+  url = '';
+
+  constructor(host: TestMachine) {
+    this.#host = host;
+  }
+
+  async start(): Promise<void> {
+    const child = this.#host.spawn(['gateway', '--listen', this.#listen, '--state', join(this.#host.home, 'gw')]);
+    this.#process = child;
+    this.url = await new Promise((resolve, reject) => {
+      child.stdout?.once('data', (text: Buffer) => resolve(text.toString().trim()));
+      child.once('exit', (code) => reject(new Error(`the gateway ended with ${code}`)));
+    });
+    this.#listen = new URL(this.url).host;
+  }
+
+  async kill(): Promise<void> {
+    const pid = this.#process?.pid;
+    if (pid !== undefined) await killAndWait(pid);
+  }
+}
+
+async function withGatewayTeam(body: (a: TestMachine, b: TestMachine, gateway: Gateway) => Promise<void>): Promise<void> {
+  await withTeam(['A', 'B'], async (a, b) => {
+    const gateway = new Gateway(a);
+    await gateway.start();
+    try {
+      for (const machine of [a, b]) await machine.ok('config', 'set', 'gateway', gateway.url);
+      await expect.poll(async () => (await a.run(['remote', 'ask', 'B', 'true'])).code, { timeout: 20_000 }).toBe(0);
+      await body(a, b, gateway);
+    } finally {
+      await gateway.kill();
+    }
+  });
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe('through a gateway that is killed and started again in mid-stream', () => {
+  it('ten megabytes of numbered output arrive whole and in order', async () => {
+    await withGatewayTeam(async (a, _b, gateway) => {
+      const lines = 1_000_000;
+      const numbers = `${Array.from({ length: lines }, (_, i) => i + 1).join('\r\n')}\r\n`;
+      // The shell prints in bursts, so that the stream is still going when the gateway goes.
+      const script = `for i in 0 1 2 3 4 5 6 7 8 9; do seq $((i * ${lines / 10} + 1)) $(((i + 1) * ${lines / 10})); sleep 0.4; done`;
+      await a.ok('remote', 'new', 'B', '--name', 'numbers', '--', 'bash', '-c', `sleep 1; ${script}`);
+      const reader = a.run(['remote', 'read', 'B', '--session', 'numbers', '--raw', '--since', '0', '--follow'], { timeoutMs: 80_000 });
+      for (let round = 0; round < 3; round++) {
+        await pause(1_200);
+        await gateway.kill();
+        await gateway.start();
+      }
+      const { stdout, code } = await reader;
+      expect(code).toBe(0);
+      expect(stdout.length).toBe(numbers.length);
+      expect(createHash('sha256').update(stdout).digest('hex')).toBe(createHash('sha256').update(numbers).digest('hex'));
+    });
+  });
+
+  it('a thousand writes during ten reconnects are typed once each', async () => {
+    await withGatewayTeam(async (a, b, gateway) => {
+      await a.ok('remote', 'new', 'B', '--name', 'typed', '--', 'bash', '-c', 'stty raw -echo; cat > typed.txt');
+      await a.ok('remote', 'ask', 'B', 'until [ -e typed.txt ]; do sleep 0.05; done');
+      let stop = false;
+      const chaos = (async () => {
+        for (let i = 0; i < 10 && !stop; i++) {
+          await pause(400);
+          await gateway.kill();
+          await gateway.start();
+        }
+      })();
+      const writes = process.env['NIIA_TEST_FULL'] ? 1_000 : 200;
+      let next = 0;
+      const results: number[] = [];
+      const writer = async (): Promise<void> => {
+        while (next < writes) {
+          const n = next++;
+          results[n] = (await a.run(['remote', 'write', 'B', '--session', 'typed', `<${n}>`])).code ?? -1;
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, writer));
+      stop = true;
+      await chaos;
+      expect(results.filter((code) => code !== 0)).toEqual([]);
+      await expect.poll(async () => (await a.run(['remote', 'ask', 'B', 'cat typed.txt'])).stdout.toString().match(/<\d+>/g)?.length, { timeout: 20_000 }).toBe(writes);
+      const typed = (await b.run(['ask', 'cat typed.txt'])).stdout.toString().match(/\d+/g)?.map(Number);
+      expect(typed?.sort((x, y) => x - y)).toEqual(Array.from({ length: writes }, (_, i) => i));
+    });
+  }, 180_000);
+});
+
+describe('a daemon killed at random points', () => {
+  it('costs a follower no byte and a writer no key', async () => {
+    await withTeam(['A'], async (a) => {
+      await a.ok('new', '--name', 'numbers', '--', 'bash', '-c', 'for i in $(seq 1 3000); do echo line $i; [ $((i % 100)) = 0 ] && sleep 0.1; done; read -r _');
+      const follower = a.run(['read', '--session', 'numbers', '--raw', '--since', '0', '--follow'], { timeoutMs: 60_000 });
+      for (let round = 0; round < 5; round++) {
+        await pause(200 + 97 * round);
+        await a.killDaemon();
+        await a.ok('up');
+      }
+      await a.ok('wait', '--session', 'numbers', '--match', 'line 3000', '--timeout', '20');
+      await a.ok('write', '--session', 'numbers', '\r');
+      const { stdout, code } = await follower;
+      expect(code).toBe(0);
+      const expected = `${Array.from({ length: 3000 }, (_, i) => `line ${i + 1}`).join('\r\n')}\r\n`;
+      expect(stdout.toString().slice(0, expected.length)).toBe(expected);
+    });
+  });
+});

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach } from 'vitest';
+import { Home } from '../../../daemon/home/home.ts';
+import { Log } from '../../../daemon/home/log.ts';
+import { Identity, machineId } from '../../../daemon/team/identity.ts';
+import type { Member } from '../../../daemon/team/roster.ts';
+import { TeamStore } from '../../../daemon/team/team-store.ts';
+import type { Role } from '../../../shared/protocol/shapes.ts';
+
+process.env['NIIA_LOG'] = 'error';
+
+const folders: string[] = [];
+
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** An empty home, gone after the test. */
+export function newHome(): Home {
+  const root = mkdtempSync(join(tmpdir(), 'niia-team-'));
+  folders.push(root);
+  const home = new Home(root);
+  home.prepare();
+  return home;
+}
+
+export interface Machine {
+  home: Home;
+  identity: Identity;
+}
+
+export function newMachine(name: string): Machine {
+  const home = newHome();
+  return { home, identity: Identity.load(home, name) };
+}
+
+/** A machine's team as its daemon opens it. */
+export function openStore({ home, identity }: Machine): TeamStore {
+  return TeamStore.open({ home, identity, log: new Log('test') });
+}
+
+/** `identity` as it stands in a roster. */
+export function memberOf(identity: Identity, role: Role, name = identity.name): Omit<Member, 'joinedAt'> {
+  const { id, signKey, noiseKey } = identity;
+  return { id, name, role, signKey, noiseKey };
+}
+
+/** A member that never acts: its keys are random bytes. */
+export function bystander(name: string, role: Role = 'operator'): Omit<Member, 'joinedAt'> {
+  const signKey = randomBytes(32).toString('base64url');
+  return { id: machineId(signKey), name, role, signKey, noiseKey: randomBytes(32).toString('base64url') };
+}

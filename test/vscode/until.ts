@@ -1,0 +1,34 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface UntilOptions {
+  /** How long to look before giving up, in milliseconds. Default 15,000. */
+  timeoutMs?: number;
+  /** How often to look, in milliseconds. Default 25. */
+  everyMs?: number;
+  /** What was found instead; stands in the error. */
+  found?: () => unknown;
+}
+
+type Nothing = undefined | null | false;
+
+/**
+ * Looks until there is something, and returns it. For conditions of other processes, which send no event.
+ * @throws {Error} naming what was awaited, after `timeoutMs`
+ */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | Nothing> | T | Nothing,
+  options: UntilOptions = {},
+): Promise<T> {
+  const { timeoutMs = 15_000, everyMs = 25, found } = options;
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await look();
+    if (value !== undefined && value !== null && value !== false) return value;
+    if (performance.now() > deadline) {
+      const instead = found ? `; found instead:\n${JSON.stringify(await found(), null, 2)}` : '';
+      throw new Error(`waited ${timeoutMs} ms in vain for ${what}${instead}`);
+    }
+    await delay(everyMs);
+  }
+}
