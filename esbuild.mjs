@@ -1,7 +1,7 @@
 // Bundles the product into dist/: the CLI and its processes (code-split, so that a command loads only what it uses), and the extension.
 
 import { readFileSync } from 'node:fs';
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, rename, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -24,7 +24,9 @@ const common = {
   },
 };
 
-await rm('dist', { recursive: true, force: true });
+// Built beside and put in place at the end: whoever runs from dist/ meanwhile has the old build or the new one.
+const fresh = `dist.${process.pid}.new`;
+const old = `dist.${process.pid}.old`;
 await Promise.all([
   build({
     ...common,
@@ -33,7 +35,7 @@ await Promise.all([
       tour: 'daemon/tour/main.ts',
       'screen-worker': 'daemon/headless/screen-worker.ts',
     },
-    outdir: 'dist',
+    outdir: fresh,
     splitting: true,
     // Beside the entry points, so that import.meta.url finds them from any chunk.
     chunkNames: 'chunk-[hash]',
@@ -42,8 +44,13 @@ await Promise.all([
   build({
     ...common,
     entryPoints: { extension: 'extension/extension.ts' },
-    outdir: 'dist',
+    outdir: fresh,
     external: ['vscode'],
   }),
 ]);
-await chmod('dist/niia.js', 0o755);
+await chmod(`${fresh}/niia.js`, 0o755);
+await rename('dist', old).catch((error) => {
+  if (error.code !== 'ENOENT') throw error;
+});
+await rename(fresh, 'dist');
+await rm(old, { recursive: true, force: true });

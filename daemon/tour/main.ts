@@ -44,8 +44,12 @@ class Machine {
   async show(...args: string[]): Promise<void> {
     say(`${bold(`${this.name} $`)} niia ${args.map(quote).join(' ')}`);
     const out = await this.run(args);
-    say(`${out.trimEnd().replace(/^/gm, '    ')}\n`);
+    say(indented(out));
   }
+}
+
+function indented(text: string): string {
+  return text.trim() === '' ? '' : `${text.trimEnd().replace(/^/gm, '    ')}\n`;
 }
 
 const colour = process.stdout.isTTY && !process.env['NO_COLOR'];
@@ -71,13 +75,14 @@ async function tour(a: Machine, b: Machine): Promise<void> {
   const code = (await a.run(['invite'])).trim();
   say(`${bold(`${a.name} $`)} niia invite\n    ${code.slice(0, 24)}…\n`);
   say(`${bold(`${b.name} $`)} niia join ${code.slice(0, 24)}…`);
-  say(`${(await b.run(['join', code])).trimEnd().replace(/^/gm, '    ')}\n`);
+  say(indented(await b.run(['join', code])));
   say('Both see each other:\n');
   await a.show('remote', 'status', 'list');
   say(`A command on ${b.name}, with its exit code and both outputs:\n`);
   await a.show('remote', 'ask', b.name, 'echo "hello from $NIIA_MACHINE_NAME"; uname -sm; git --version || true');
   say(`A session on ${b.name} that outlives windows, networks and upgrades. Type into it, wait, read its screen:\n`);
   await a.show('remote', 'new', b.name, '--name', 'main');
+  await a.run(['remote', 'wait', b.name, '--match', '[$#%>] ?$', '--timeout', '20']);
   await a.show('remote', 'write', b.name, 'echo "still here: $NIIA_SESSION"\r');
   await a.run(['remote', 'wait', b.name, '--idle', '300', '--timeout', '20']);
   await a.show('remote', 'read', b.name);

@@ -25,6 +25,8 @@ import { memoryTransportPair } from '../../../shared/transport/memory-transport.
 import type { Transport, TransportHandler } from '../../../shared/transport/transport.ts';
 
 export const fingerprint = 'ab'.repeat(32);
+// Refusals are what many tests are about: they need not be read.
+process.env['NIIA_LOG'] ??= 'error';
 export const log = new Log('test');
 
 export function scratch(): string {
@@ -76,7 +78,8 @@ export class Probe implements TransportHandler {
   answersPings = true;
   error: Error | undefined;
   isClosed = false;
-  #wake: () => void = () => undefined;
+  #wakers: Array<() => void> = [];
+  #pongs = 0;
 
   constructor(readonly transport: Transport) {
     transport.start(this);
@@ -168,12 +171,10 @@ export class Probe implements TransportHandler {
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+        this.#wakers.push(resolve);
       });
     }
   }
-
-  #pongs = 0;
 
   message(bytes: Uint8Array): void {
     switch (bytes[0]) {
@@ -194,6 +195,10 @@ export class Probe implements TransportHandler {
 
   writable(): void {
     this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakers.splice(0)) wake();
   }
 
   closed(error?: Error): void {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { as, numbered, start, tailed } from './support.ts';
 
@@ -40,7 +40,9 @@ describe('a session', () => {
       code: 'usage',
       message: 'no-such-command-x: command not found',
     });
-    await expect(ask('session.new', { argv: ['/etc/hostname'] })).rejects.toMatchObject({
+    const file = home.path('not-executable');
+    writeFileSync(file, 'true', { mode: 0o600 });
+    await expect(ask('session.new', { argv: [file] })).rejects.toMatchObject({
       code: 'usage',
       message: expect.stringContaining('is not executable'),
     });

@@ -48,7 +48,11 @@ describe('an invite code', () => {
     for (let length = 0; length < text.length; length++) {
       expect(() => decodeInvite(text.slice(0, length))).toThrow(badCode);
     }
-    fc.assert(fc.property(fc.string(), (anything) => expect(() => decodeInvite(anything)).toThrow(badCode)));
+    fc.assert(
+      fc.property(fc.string(), (anything) => {
+        expect(() => decodeInvite(anything)).toThrow(badCode);
+      }),
+    );
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         expect(() => decodeInvite(`niia1-${Buffer.from(bytes).toString('base64url')}`)).toThrow(badCode);

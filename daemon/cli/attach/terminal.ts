@@ -1,0 +1,107 @@
+import { writeSync } from 'node:fs';
+import type { NiiaError } from '../../../shared/errors.ts';
+import type { Size } from '../../../shared/protocol/shapes.ts';
+import { isErrno } from '../../home/files.ts';
+import { writeBytes } from '../output.ts';
+import { blank, enter, leave, note } from './escapes.ts';
+import type { Screen } from './resuming-viewer.ts';
+
+/** A break shorter than this is not worth a note. */
+const noteAfterMs = 400;
+
+/** The terminal that this process runs in, showing a session. `restore` puts it back in order. */
+export class Terminal implements Screen {
+  readonly #input = process.stdin;
+  readonly #output = process.stdout;
+  readonly #entered: () => void;
+  #active = false;
+  #noteTimer: NodeJS.Timeout | undefined;
+  #noted = false;
+  /** `MACHINE/ID` of what is shown. */
+  label = '';
+
+  /** `entered` is called when the session is there and keys are read. */
+  constructor(entered: () => void) {
+    this.#entered = entered;
+  }
+
+  get size(): Size {
+    return { cols: this.#output.columns || 80, rows: this.#output.rows || 24 };
+  }
+
+  attached({ machine, session }: { machine: string; session: string }, again: boolean): void {
+    this.label = `${machine}/${session}`;
+    if (again) {
+      this.#endNote();
+      return;
+    }
+    this.#active = true;
+    this.#input.setRawMode(true);
+    this.#write(enter(this.size.rows));
+    // However this process ends, the terminal must be usable after it.
+    process.once('exit', this.#restoreAtExit);
+    this.#entered();
+  }
+
+  redraw(): void {
+    this.#write(blank);
+  }
+
+  show(bytes: Uint8Array): void | Promise<void> {
+    return this.#write(bytes);
+  }
+
+  /** The session's size may be another's choice; this terminal cannot follow. */
+  resized(): void {
+    return;
+  }
+
+  lost(error: NiiaError): void {
+    if (this.#noted) return;
+    this.#noteTimer ??= setTimeout(() => {
+      this.#noted = true;
+      const { rows, cols } = this.size;
+      const why = error.code === 'offline' ? 'the machine is offline' : 'the connection broke';
+      this.#write(note(rows, cols, ` niia: ${why}; taking it up again… (Ctrl-\\ d leaves) `));
+    }, noteAfterMs);
+  }
+
+  covered(): boolean {
+    return this.#noted;
+  }
+
+  bell(): void {
+    this.#write('\x07');
+  }
+
+  restore(): void {
+    this.#endNote();
+    if (!this.#active) return;
+    this.#active = false;
+    process.off('exit', this.#restoreAtExit);
+    this.#write(leave);
+    this.#input.setRawMode(false);
+  }
+
+  readonly #restoreAtExit = (): void => this.restore();
+
+  #endNote(): void {
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = undefined;
+    this.#noted = false;
+  }
+
+  /** At once where the terminal takes it, which saves a keystroke's echo a turn of the thread pool. */
+  #write(data: string | Uint8Array): void | Promise<void> {
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+    let at = 0;
+    try {
+      while (at < bytes.length) at += writeSync(1, bytes, at);
+    } catch (error) {
+      if (isErrno(error, 'EAGAIN')) return writeBytes(1, bytes.subarray(at));
+      // The terminal is gone, and SIGHUP on its way.
+      if (!isErrno(error, 'EIO')) throw error;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,78 @@
+import { readdirSync } from 'node:fs';
+import * as v from 'valibot';
+import { NiiaError } from '../../../shared/errors.ts';
+import { ask } from '../../../shared/rpc/client.ts';
+import { isErrno, readIfThere } from '../../home/files.ts';
+import { version } from '../../home/version.ts';
+import { connectLocal } from '../../process/local-socket.ts';
+import type { Context, Run } from '../context.ts';
+import { count } from '../format.ts';
+import type { Specs } from '../specs/all.ts';
+import { processGone, runningDaemon } from '../start-daemon.ts';
+
+/** What `down` ended: the daemon's process, if it ran, and how many sessions. */
+interface Ended {
+  pid: number | null;
+  sessionsEnded: number;
+  sessionsLeft: number;
+}
+
+export const down: Run<Specs['down']> = async ({ options: { sessions } }, context) => {
+  const status = await runningDaemon(context.daemon);
+  const ended: Ended = status
+    ? await stopDaemon(sessions, status.sessions, context)
+    : { pid: null, sessionsEnded: sessions ? await stopServers(context) : 0, sessionsLeft: 0 };
+  await context.out.result({ stopped: ended.pid !== null, ...ended }, () => told(ended));
+};
+
+async function stopDaemon(sessions: boolean, live: number, { daemon, deadline }: Context): Promise<Ended> {
+  const { pid, sessionsEnded } = await daemon.ask('daemon.stop', { sessions });
+  daemon.close();
+  await processGone(pid, deadline);
+  return { pid, sessionsEnded, sessionsLeft: sessions ? 0 : live };
+}
+
+function told({ pid, sessionsEnded, sessionsLeft }: Ended): string {
+  const parts = [pid === null ? 'niia was not running' : `niia is down (daemon ${pid})`];
+  if (sessionsEnded > 0) parts.push(`${count(sessionsEnded, 'session')} ended`);
+  if (sessionsLeft > 0)
+    parts.push(
+      `${count(sessionsLeft, 'session')} ${sessionsLeft === 1 ? 'lives' : 'live'} on; niia up finds them again`,
+    );
+  return `${parts.join('; ')}\n`;
+}
+
+const recordSchema = v.object({ generation: v.string(), pid: v.number() });
+
+/** Ends the headless servers that outlived their daemon, and with them their sessions. */
+async function stopServers({ home, deadline }: Context): Promise<number> {
+  let ended = 0;
+  for (const file of recordsIn(home.path('headless'))) {
+    const text = readIfThere(home.path('headless', file));
+    if (text === undefined) continue;
+    const { generation, pid } = v.parse(recordSchema, JSON.parse(text));
+    try {
+      const peer = await connectLocal(home.socket(`headless-${generation}`), { face: 'cli', software: version });
+      try {
+        ended += (await ask(peer, 'headless.stop', {}, { deadlineMs: deadline.leftMs })).ended;
+      } finally {
+        peer.close();
+      }
+    } catch (error) {
+      // A record without a listener is what a killed server leaves behind.
+      if (error instanceof NiiaError && error.code === 'daemon_not_running') continue;
+      throw error;
+    }
+    await processGone(pid, deadline);
+  }
+  return ended;
+}
+
+function recordsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => name.endsWith('.json'));
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}

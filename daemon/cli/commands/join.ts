@@ -1,0 +1,17 @@
+import type { Run } from '../context.ts';
+import type { Specs } from '../specs/all.ts';
+import { runningDaemon, startDaemon } from '../start-daemon.ts';
+
+export const join: Run<Specs['join']> = async ({ args: [code], options }, { home, daemon, deadline, out }) => {
+  const { name, leave } = options;
+  if (!(await runningDaemon(daemon))) {
+    await startDaemon({ home, daemon, deadline, flags: name === undefined ? [] : [`--name=${name}`] });
+  }
+  // Not tried again: whether a code was used up is for the answer to say.
+  const result = await daemon.ask('team.join', { code, name, leave });
+  await out.result(
+    result,
+    () => `${result.machine.name} is ${result.role} in ${result.team.name} now, invited by ${result.inviter}\n`,
+  );
+  if (!out.json) await out.advice('See the team: niia remote status list');
+};

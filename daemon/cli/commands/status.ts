@@ -1,0 +1,46 @@
+import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
+import type { Run } from '../context.ts';
+import { ago, count, megabytes, paint, printable, roundTrip, span } from '../format.ts';
+import type { Specs } from '../specs/all.ts';
+
+export const status: Run<Specs['status']> = async (_, { daemon, out }) => {
+  const result = await daemon.query('daemon.status', {});
+  await out.result(result, () => statusText(result));
+};
+
+export function statusText(status: DaemonStatus): string {
+  const { machine, team, headless } = status;
+  const labels = Object.entries(machine.labels).map(([key, value]) => `${key}=${value}`);
+  const rows: Array<[string, string]> = [
+    ['machine', [machine.name, machine.role, ...labels].join('  ')],
+    ['id', machine.id],
+    ['version', `${status.version}  ${status.platform}`],
+    ['daemon', `pid ${status.pid}, up ${span(Date.now() - Date.parse(status.startedAt))}, home ${status.home}`],
+    ['team', `${team.name}, ${count(team.members, 'member')}`],
+    ['gateway', gatewayText(status.gateway)],
+  ];
+  for (const link of status.links) {
+    const up = link.state === 'up' ? `${link.path ?? '-'}  ${roundTrip(link.rttMs)}` : ago(link.since);
+    rows.push(['link', `${link.machine}  ${paint(link.state, link.state === 'up' ? 'green' : 'yellow')}  ${up}`]);
+  }
+  for (const server of headless) {
+    const parts = [
+      `pid ${server.pid}`,
+      `version ${server.version}`,
+      count(server.sessions, 'session'),
+      megabytes(server.rssBytes),
+    ];
+    rows.push(['headless', parts.join(', ')]);
+  }
+  if (headless.length === 0) rows.push(['headless', 'stopped; starts with the first session']);
+  rows.push(['sessions', `${status.sessions} live`]);
+  return rows.map(([name, text]) => `${paint(name.padEnd(8), 'dim')}  ${text}\n`).join('');
+}
+
+function gatewayText({ url, embedded, state, since, error }: DaemonStatus['gateway']): string {
+  if (url === null) return 'none';
+  const colour = state === 'connected' ? 'green' : 'yellow';
+  const parts = [printable(url), embedded ? 'embedded' : 'elsewhere', paint(state, colour)];
+  if (since !== null) parts.push(ago(since));
+  return parts.join('  ') + (error === null ? '' : `\n          ${printable(error)}`);
+}

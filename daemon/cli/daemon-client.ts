@@ -1,0 +1,116 @@
+import { randomUUID } from 'node:crypto';
+import { NiiaError } from '../../shared/errors.ts';
+import type { MethodName, ParamsOf, ResultOf } from '../../shared/protocol/methods.ts';
+import type { TypedCall } from '../../shared/rpc/client.ts';
+import { typedCall } from '../../shared/rpc/client.ts';
+import type { CallOptions, Peer } from '../../shared/rpc/peer.ts';
+import { isErrno } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import { version } from '../home/version.ts';
+import { connectLocal } from '../process/local-socket.ts';
+import type { Deadline } from './deadline.ts';
+import { retryBroken } from './retry.ts';
+
+/** How long a command goes on when the connection breaks under it, unless `--timeout` says. */
+export const patienceMs = 10_000;
+
+/** This machine's daemon as a command sees it: one connection, made when first used and again when it broke. */
+export class DaemonClient {
+  readonly #home: Home;
+  readonly #deadline: Deadline;
+  #machine: string | undefined;
+  #peer: Peer | undefined;
+
+  constructor(home: Home, machine: string | undefined, deadline: Deadline) {
+    this.#home = home;
+    this.#machine = machine;
+    this.#deadline = deadline;
+  }
+
+  /** The machine that calls go to; undefined: this one. */
+  get machine(): string | undefined {
+    return this.#machine;
+  }
+
+  set machine(machine: string | undefined) {
+    this.#machine = machine;
+  }
+
+  /** Rejects with `daemon_not_running`. */
+  async peer(): Promise<Peer> {
+    if (this.#peer && !this.#peer.closed) return this.#peer;
+    const path = this.#home.socket('daemon');
+    try {
+      this.#peer = await connectLocal(path, { face: 'cli', software: version });
+    } catch (cause) {
+      if (cause instanceof NiiaError && cause.code === 'daemon_not_running') {
+        throw new NiiaError('daemon_not_running', `no daemon runs for ${this.#home.root}`, 'Start it with: niia up', {
+          cause,
+        });
+      }
+      if (isErrno(cause, 'EACCES', 'EPERM', 'ENOTDIR', 'ELOOP')) {
+        throw new NiiaError(
+          'io',
+          `the daemon's socket ${path} cannot be reached: ${cause instanceof Error ? cause.message : ''}`,
+          `Look at the permissions of ${this.#home.root}, or name another home with NIIA_HOME.`,
+          { cause },
+        );
+      }
+      throw cause;
+    }
+    return this.#peer;
+  }
+
+  /** Opens a call at the machine, bounded by the command's `--timeout`. */
+  async call<M extends MethodName>(method: M, params: ParamsOf<M>, options: CallOptions = {}): Promise<TypedCall<M>> {
+    const deadlineMs = this.#deadline.leftMs;
+    return typedCall(await this.peer(), method, params, { to: this.#machine, deadlineMs, ...options });
+  }
+
+  async ask<M extends MethodName>(method: M, params: ParamsOf<M>, options: CallOptions = {}): Promise<ResultOf<M>> {
+    return await (await this.call(method, params, options)).result;
+  }
+
+  /**
+   * Asks for a change, once: where the connection breaks before the answer, the same request goes out again under the
+   * same key, which the other side remembers. Rejects with `outcome_unknown` when that does not help in time.
+   */
+  async change<M extends MethodName>(method: M, params: ParamsOf<M>, options: CallOptions = {}): Promise<ResultOf<M>> {
+    const key = options.key ?? randomUUID();
+    const leftMs = this.#deadline.leftMs;
+    return await retryBroken({
+      attempt: (deadlineMs) => this.ask(method, params, { ...options, key, deadlineMs }),
+      leftMs,
+      patienceMs: leftMs ?? patienceMs,
+      givenUp: (cause) =>
+        new NiiaError(
+          'outcome_unknown',
+          `the connection broke and did not come back in time; ${method} may or may not have happened (${cause.message})`,
+          'Look before you repeat it: niia read, niia list.',
+          { cause },
+        ),
+    });
+  }
+
+  /** Asks for something that changes nothing; a connection that breaks meanwhile is taken up again. */
+  async query<M extends MethodName>(method: M, params: ParamsOf<M>): Promise<ResultOf<M>> {
+    const leftMs = this.#deadline.leftMs;
+    return await retryBroken({
+      attempt: () => this.ask(method, params),
+      leftMs,
+      patienceMs: leftMs ?? patienceMs,
+      givenUp: (error) => error,
+    });
+  }
+
+  /** Whether calls go to this very machine, however it was named. */
+  async isHere(): Promise<boolean> {
+    if (this.#machine === undefined) return true;
+    const { machine } = await this.ask('daemon.status', {}, { to: undefined });
+    return this.#machine === machine.name || this.#machine === machine.id;
+  }
+
+  close(): void {
+    this.#peer?.close();
+  }
+}

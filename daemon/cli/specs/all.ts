@@ -1,0 +1,15 @@
+import { machineSpecs } from './machine.ts';
+import { otherSpecs } from './other.ts';
+import { sessionSpecs } from './session.ts';
+
+/** Every command by the words that call it. `niia remote X M` is `X` with `--machine M`. */
+export const specs = { ...machineSpecs, ...sessionSpecs, ...otherSpecs } as const;
+
+export type Specs = typeof specs;
+export type CommandName = keyof Specs;
+
+export const commandNames = Object.keys(specs).filter(isCommand);
+
+export function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(specs, name);
+}

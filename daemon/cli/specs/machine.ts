@@ -1,0 +1,192 @@
+import { roles } from '../../../shared/protocol/shapes.ts';
+import { command } from '../spec.ts';
+
+const role = {
+  kind: 'text',
+  value: 'R',
+  help: 'viewer, operator or admin; operator unless given',
+  completes: { from: 'words', words: roles },
+} as const;
+
+const start = {
+  name: { kind: 'text', value: 'N', help: "the machine's name, at its first start" },
+  gateway: {
+    kind: 'text',
+    value: 'URL',
+    help: 'use this gateway (the whole URL that niia gateway printed) instead of an embedded one; "embedded" goes back',
+  },
+  listen: { kind: 'text', value: 'HOST:PORT', help: 'where the embedded gateway listens, for others to reach it' },
+  label: { kind: 'list', value: 'K=V', help: 'a label of this machine; may be repeated' },
+} as const;
+
+const invite = command({
+  group: 'The team',
+  summary: 'print a one-time code that makes another machine a member',
+  args: [],
+  options: {
+    role,
+    expires: { kind: 'text', value: 'TIME', help: 'how long the code works: 30s, 10m, 1h, 2d; 10m unless given' },
+  },
+  examples: ['niia invite', 'niia invite --role viewer --expires 1h', 'code=$(niia invite --json | jq -r .code)'],
+});
+
+const join = command({
+  group: 'The team',
+  summary: 'make this machine a member, by a code from niia invite',
+  args: ['CODE'],
+  options: {
+    name: { kind: 'text', value: 'N', help: "this machine's name in the team" },
+    leave: { kind: 'flag', help: 'leave a team that has other members' },
+  },
+  examples: ['niia join CODE', 'niia join CODE --name build-box'],
+  notes: ['Starts this machine first where it is not up.'],
+});
+
+/** Commands about machines and teams. */
+export const machineSpecs = {
+  up: command({
+    group: 'This machine',
+    summary: 'start this machine in the background and print its status; idempotent',
+    args: [],
+    options: start,
+    examples: [
+      'niia up',
+      'niia up --listen 0.0.0.0:7447',
+      "niia up --gateway 'wss://gw.example:7447/#…'",
+      'niia up --label gpu=yes',
+    ],
+    notes: ['The log is daemon.log in the home (NIIA_HOME, else ~/.niia).'],
+  }),
+  down: command({
+    group: 'This machine',
+    summary: 'stop the daemon; its sessions live on unless --sessions',
+    args: [],
+    options: { sessions: { kind: 'flag', help: 'end the sessions too' } },
+    examples: ['niia down', 'niia down --sessions'],
+  }),
+  daemon: command({
+    group: 'This machine',
+    summary: 'run the daemon in the foreground (what a service manager runs)',
+    args: [],
+    options: start,
+    examples: ['niia daemon', 'NIIA_LOG=debug niia daemon --listen 0.0.0.0:7447'],
+  }),
+  headless: command({
+    group: 'More',
+    summary: 'run the headless server that owns the sessions; the daemon starts it',
+    args: [],
+    options: {
+      generation: { kind: 'text', value: 'G', help: 'which build it serves' },
+      machine: { kind: 'text', value: 'NAME', help: "the machine's name" },
+    },
+    examples: [],
+    hidden: true,
+  }),
+  status: command({
+    group: 'This machine',
+    summary: 'version, processes, team, gateway, links and sessions',
+    args: [],
+    options: {},
+    examples: ['niia status', 'niia status --json', 'niia remote status list'],
+    remote: true,
+  }),
+  'config get': command({
+    group: 'This machine',
+    summary: 'show the settings, or one of them',
+    args: ['[KEY]'],
+    options: {},
+    examples: ['niia config get', 'niia config get ask'],
+    remote: true,
+  }),
+  'config set': command({
+    group: 'This machine',
+    summary: 'change a setting: ask, gateway, listen, label.NAME',
+    args: ['KEY', 'VALUE'],
+    options: {},
+    examples: ['niia config set ask operator', 'niia config set label.gpu yes'],
+    notes: ['An empty VALUE removes a label or an address.'],
+    remote: true,
+  }),
+  invite,
+  join,
+  'team create': command({
+    group: 'The team',
+    summary: 'make a new team with this machine as its admin',
+    args: ['NAME'],
+    options: { leave: { kind: 'flag', help: 'leave a team that has other members' } },
+    examples: ['niia team create research'],
+  }),
+  'team show': command({
+    group: 'The team',
+    summary: 'the team and its members',
+    args: [],
+    options: {},
+    examples: ['niia team show', 'niia team show --json'],
+  }),
+  'team invite': invite,
+  'team join': join,
+  'team role': command({
+    group: 'The team',
+    summary: "change a member's role",
+    args: ['MACHINE', 'ROLE'],
+    argCompletes: [{ from: 'machines' }, { from: 'words', words: roles }],
+    options: {},
+    examples: ['niia team role build-box admin'],
+  }),
+  'team remove': command({
+    group: 'The team',
+    summary: 'remove a member',
+    args: ['MACHINE'],
+    argCompletes: [{ from: 'machines' }],
+    options: {},
+    examples: ['niia team remove old-laptop'],
+  }),
+  gateway: command({
+    group: 'The team',
+    summary: 'run a gateway that the machines of teams meet at; prints its URL',
+    args: [],
+    options: {
+      listen: { kind: 'text', value: 'HOST:PORT', help: 'where to listen; 127.0.0.1 and a free port unless given' },
+      tls: { kind: 'text', value: 'auto|off|CERT,KEY', help: 'its certificate; auto makes one and keeps it' },
+      state: { kind: 'text', value: 'DIR', help: 'where it keeps its certificate', completes: { from: 'folders' } },
+    },
+    examples: ['niia gateway --listen 0.0.0.0:7447', 'niia gateway --listen :443 --tls cert.pem,key.pem'],
+  }),
+  'remote status list': command({
+    group: 'Other machines',
+    summary: 'every machine of the team: state, path, round trip, version, sessions',
+    args: [],
+    options: {},
+    examples: ['niia remote status list', 'niia remote status list --json'],
+  }),
+  start: command({
+    group: 'Other machines',
+    summary: 'start the headless server on a machine where it is stopped',
+    args: [],
+    options: {},
+    examples: ['niia remote start build-box'],
+    remote: true,
+  }),
+  ask: command({
+    group: 'Other machines',
+    summary: "run COMMAND by the machine's shell, with its output as it comes and its exit code",
+    args: ['[COMMAND]'],
+    rest: 'WORDS',
+    options: {
+      cwd: { kind: 'text', value: 'D', help: "the folder to run it in; M's home folder unless given" },
+      stdin: { kind: 'flag', help: "pass this command's input on" },
+    },
+    examples: [
+      'niia remote ask build-box "git status"',
+      'niia remote ask build-box -- df -h /tmp',
+      'tar c src | niia remote ask build-box --stdin "tar x -C /tmp"',
+    ],
+    notes: [
+      'COMMAND is one argument, or the words after --, joined with single spaces as ssh does.',
+      'Exits with the code of COMMAND, 128+N where signal N ended it, 255 for any failure of its own.',
+      'Ctrl-C goes to the remote command; a second one within a second gives up on it.',
+      'With --json each output may hold at most 16 MiB; bytes that are not UTF-8 are replaced.',
+    ],
+    remote: true,
+  }),
+} as const;

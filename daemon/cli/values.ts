@@ -1,0 +1,48 @@
+import { NiiaError } from '../../shared/errors.ts';
+
+const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `10m`, `1.5h`, `2d`, `500ms`; milliseconds. */
+export function duration(text: string, what: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
+  const factor = unit === undefined ? undefined : units[unit];
+  if (number === undefined || factor === undefined || Number(number) === 0) {
+    throw new NiiaError('usage', `${what}: "${text}" is not a time`, 'Times look like 30s, 10m, 1h or 2d.');
+  }
+  return Number(number) * factor;
+}
+
+/** Seconds, fractions allowed; milliseconds. */
+export function seconds(text: string, what: string): number {
+  const number = Number(text);
+  if (text.trim() === '' || !Number.isFinite(number) || number <= 0) {
+    throw new NiiaError('usage', `${what}: "${text}" is not a number of seconds`);
+  }
+  return number * 1_000;
+}
+
+/** A whole number of at least `least`. */
+export function wholeNumber(text: string, what: string, least = 0): number {
+  const number = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number) || number < least) {
+    throw new NiiaError('usage', `${what}: "${text}" is not a whole number of at least ${least}`);
+  }
+  return number;
+}
+
+/** `K=V` words as a record; the value may be empty and may hold more `=`. */
+export function pairs(words: readonly string[], what: string): Record<string, string> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at < 1) throw new NiiaError('usage', `${what}: "${word}" is not K=V`);
+      return [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
+}
+
+export function oneOf<T extends string>(text: string, words: readonly T[], what: string): T {
+  const found = words.find((word) => word === text);
+  if (found === undefined) throw new NiiaError('usage', `${what}: "${text}" is none of ${words.join(', ')}`);
+  return found;
+}

@@ -1,0 +1,178 @@
+import { once } from 'node:events';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { NiiaError } from '../../shared/errors.ts';
+import type { Transport } from '../../shared/transport/transport.ts';
+import { isErrno } from '../home/files.ts';
+import { acceptWebSocket, connectPath } from '../mesh/websocket.ts';
+import { AddressQuota } from './rate-limit.ts';
+import type { Remote } from './server.ts';
+
+/** What is served; a `GatewayServer`. */
+export interface ServedGateway {
+  readonly ready: boolean;
+  readonly limits: { readonly greetingsPerAddress: number; readonly greetings: number };
+  accept(transport: Transport, remote: Remote): void;
+  metrics(): string;
+}
+
+export interface ListenOptions {
+  host: string;
+  /** 0: any that is free. */
+  port: number;
+  /** PEM; null: plain HTTP and `ws://`, for a gateway behind something that ends TLS. */
+  tls: { cert: string; key: string } | null;
+  server: ServedGateway;
+}
+
+export interface GatewayListener {
+  readonly port: number;
+  /** Takes no connection any more and waits for those that are ending; what is left after two seconds is cut. */
+  close(): Promise<void>;
+}
+
+/** A client that takes longer to send its request is cut off. */
+const httpTimeouts = {
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  keepAliveTimeout: 2_000,
+  connectionsCheckingInterval: 1_000,
+};
+const handshakeTimeout = 5_000;
+const maxHeaderSize = 8 << 10;
+const closeMs = 2_500;
+
+/** Serves a gateway over HTTPS: `/healthz`, `/readyz`, `/metrics` and WebSockets on `/v1/connect`. */
+export async function listenGateway({ host, port, tls, server }: ListenOptions): Promise<GatewayListener> {
+  const options = { ...httpTimeouts, maxHeaderSize, noDelay: true };
+  const answer: RequestListener = (request, response) => serve(server, request, response);
+  const http: Server = tls
+    ? createHttpsServer({ ...options, handshakeTimeout, cert: tls.cert, key: tls.key }, answer)
+    : createHttpServer(options, answer);
+  const sockets = new Set<Socket>();
+  const quota = new AddressQuota(server.limits.greetingsPerAddress, server.limits.greetings);
+  const places = new Map<string, () => void>();
+
+  // Counted from the first packet on: a connection holds a place until it is known who it is.
+  http.on('connection', (socket: Socket) => {
+    const release = quota.take(socket.remoteAddress ?? '');console.log('conn', nameOf(socket), !!release);
+    if (!release) {
+      socket.destroy();
+      return;
+    }
+    const key = nameOf(socket);
+    sockets.add(socket);
+    places.set(key, release);
+    socket.once('close', () => {console.log('close',key);
+      sockets.delete(socket);
+      places.delete(key);
+      release();
+    });
+  });
+  http.on('tlsClientError', (_, socket) => socket.destroy());
+  http.on('clientError', (_, socket) => socket.destroy());
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    if (pathOf(request) !== connectPath) {
+      refuseUpgrade(socket, '404 Not Found');
+      return;
+    }
+    if (!server.ready) {
+      refuseUpgrade(socket, '503 Service Unavailable');
+      return;
+    }
+    const key = nameOf(request.socket);console.log('upgrade', key, places.has(key));
+    const address = request.socket.remoteAddress ?? '';
+    acceptWebSocket(request, socket, head, (transport) =>
+      server.accept(transport, { address, greeted: () => places.get(key)?.() }),
+    );
+  });
+
+  try {
+    http.listen({ host, port });
+    await once(http, 'listening');
+  } catch (error) {
+    throw listenError(error, host, port);
+  }
+  return {
+    port: (http.address() as AddressInfo).port,
+    close: async () => {
+      const closed = once(http, 'close');
+      http.close();
+      http.closeIdleConnections();
+      const timer = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, closeMs);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function serve(server: ServedGateway, request: IncomingMessage, response: ServerResponse): void {
+  const { method } = request;
+  const reply = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
+    response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
+    response.end(method === 'HEAD' ? undefined : text);
+  };
+  if (method !== 'GET' && method !== 'HEAD') {
+    response.setHeader('connection', 'close');
+    reply(405, 'only GET is served\n');
+    return;
+  }
+  switch (pathOf(request)) {
+    case '/healthz':
+      reply(200, 'ok\n');
+      return;
+    case '/readyz':
+      reply(server.ready ? 200 : 503, server.ready ? 'ready\n' : 'draining\n');
+      return;
+    case '/metrics':
+      reply(200, server.metrics(), 'text/plain; version=0.0.4; charset=utf-8');
+      return;
+    case connectPath:
+      reply(426, 'a WebSocket is served here\n');
+      return;
+    default:
+      reply(404, 'not found\n');
+  }
+}
+
+function pathOf({ url }: IncomingMessage): string {
+  return url?.split('?', 1)[0] ?? '';
+}
+
+function refuseUpgrade(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
+
+/** A TLS socket and the TCP socket below it have this in common. */
+function nameOf({ remoteAddress, remotePort, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localPort}`;
+}
+
+function listenError(cause: unknown, host: string, port: number): NiiaError {
+  const where = `${host}:${port}`;
+  const options = { cause };
+  if (isErrno(cause, 'EADDRINUSE')) {
+    const hint = 'Choose another port with --listen HOST:PORT, or end the process that has it.';
+    return new NiiaError('port_taken', `the gateway cannot listen on ${where}: another process does`, hint, options);
+  }
+  if (isErrno(cause, 'EACCES')) {
+    const hint = 'Choose a port from 1024 on with --listen HOST:PORT.';
+    return new NiiaError('io', `the gateway cannot listen on ${where}: this user may not`, hint, options);
+  }
+  if (isErrno(cause, 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN')) {
+    const hint = 'Use 127.0.0.1 for this computer only, or 0.0.0.0 for all of its addresses.';
+    return new NiiaError(
+      'io',
+      `the gateway cannot listen on ${where}: ${host} is no address of this computer`,
+      hint,
+      options,
+    );
+  }
+  return new NiiaError('io', `the gateway cannot listen on ${where}: ${String(cause)}`, undefined, options);
+}

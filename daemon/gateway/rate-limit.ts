@@ -1,0 +1,114 @@
+/** Lets `perSecond` through on average and `burst` at once. Times are milliseconds of a clock that never goes back. */
+export class TokenBucket {
+  readonly #perMs: number;
+  readonly #burst: number;
+  #tokens: number;
+  #at: number;
+
+  constructor(perSecond: number, burst: number, now: number) {
+    this.#perMs = perSecond / 1000;
+    this.#burst = burst;
+    this.#tokens = burst;
+    this.#at = now;
+  }
+
+  /** Whether `count` more may pass; they are counted when they may. */
+  take(count: number, now: number): boolean {
+    this.#refill(now);
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
+    return true;
+  }
+
+  empty(now: number): boolean {
+    this.#refill(now);
+    return this.#tokens < 1;
+  }
+
+  full(now: number): boolean {
+    this.#refill(now);
+    return this.#tokens >= this.#burst;
+  }
+
+  #refill(now: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + Math.max(0, now - this.#at) * this.#perMs);
+    this.#at = now;
+  }
+}
+
+/** Counts the failures of each address: `perMinute` at once, then as many a minute. */
+export class FailureLimit {
+  readonly #perMinute: number;
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  constructor(perMinute: number) {
+    this.#perMinute = perMinute;
+  }
+
+  /** Whether this address has failed too often to be heard now. */
+  exceeded(address: string, now: number): boolean {
+    return this.#buckets.get(addressKey(address))?.empty(now) ?? false;
+  }
+
+  failed(address: string, now: number): void {
+    const key = addressKey(address);
+    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#perMinute / 60, this.#perMinute, now);
+    bucket.take(1, now);
+    this.#buckets.set(key, bucket);
+  }
+
+  /** Forgets the addresses that have nothing against them any more. */
+  sweep(now: number): void {
+    for (const [key, bucket] of this.#buckets) if (bucket.full(now)) this.#buckets.delete(key);
+  }
+}
+
+/** How many of something each address has, and how many there are in all. */
+export class AddressQuota {
+  readonly #perAddress: number;
+  readonly #inAll: number;
+  readonly #counts = new Map<string, number>();
+  #total = 0;
+
+  constructor(perAddress: number, inAll: number) {
+    this.#perAddress = perAddress;
+    this.#inAll = inAll;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Takes a place; undefined where there is none. Call the result once to give it back (again does nothing). */
+  take(address: string): (() => void) | undefined {
+    const key = addressKey(address);
+    const count = this.#counts.get(key) ?? 0;
+    if (count >= this.#perAddress || this.#total >= this.#inAll) return undefined;
+    this.#counts.set(key, count + 1);
+    this.#total++;
+    let taken = true;
+    return () => {
+      if (!taken) return;
+      taken = false;
+      this.#total--;
+      const left = (this.#counts.get(key) ?? 1) - 1;
+      if (left === 0) this.#counts.delete(key);
+      else this.#counts.set(key, left);
+    };
+  }
+}
+
+/** One IPv4 address, or one IPv6 network of 64 bits: a single customer has that many addresses. */
+export function addressKey(address: string): string {
+  const bare = address.replace(/^::ffff:(?=\d+\.)/i, '');
+  if (!bare.includes(':')) return bare;
+  const [head = '', tail] = bare.split('%', 1)[0]?.split('::') ?? [];
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const groups =
+    tail === undefined ? left : [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}

@@ -1,0 +1,80 @@
+import { NiiaError } from '../../shared/errors.ts';
+
+/** How much input may wait for a program that does not read. */
+const mostQueued = 1 << 20;
+const firstRetryMs = 1;
+const longestRetryMs = 50;
+
+/**
+ * Input on its way into a terminal, in order. What the terminal does not take waits here, at most 1 MiB, and is offered
+ * again in growing intervals: Node cannot be told by the system when a PTY has room.
+ */
+export class InputQueue {
+  readonly #write: (bytes: Uint8Array) => number;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #retryMs = firstRetryMs;
+  #waiters: Array<() => void> = [];
+
+  /** `write` takes what it can of the bytes and says how many. */
+  constructor(write: (bytes: Uint8Array) => number) {
+    this.#write = write;
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
+  /** Types all of `bytes` or, when too much waits already, none: `busy`. */
+  typeAll(bytes: Uint8Array): void {
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes.length > mostQueued) {
+      throw new NiiaError(
+        'busy',
+        `the session's program is not reading: ${this.#waitingBytes} bytes of input wait for it`,
+        'Write again once it reads, or interrupt it.',
+      );
+    }
+    this.#push(bytes);
+  }
+
+  /** Types `bytes`, once there is room for them; a promise while its caller shall send no more. */
+  typeAtPace(bytes: Uint8Array): undefined | Promise<void> {
+    this.#push(bytes);
+    if (this.#waitingBytes <= mostQueued / 2) return undefined;
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** Nothing more can be typed; what waits is dropped. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+
+  #push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#timer === undefined) this.#offer();
+  }
+
+  #offer(): void {
+    this.#timer = undefined;
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      const taken = this.#write(next);
+      this.#waitingBytes -= taken;
+      if (taken > 0) this.#retryMs = firstRetryMs;
+      if (taken < next.length) {
+        this.#waiting[0] = next.subarray(taken);
+        this.#timer = setTimeout(() => this.#offer(), this.#retryMs);
+        this.#retryMs = Math.min(this.#retryMs * 2, longestRetryMs);
+        break;
+      }
+      this.#waiting.shift();
+    }
+    if (this.#waitingBytes <= mostQueued / 2) for (const wake of this.#waiters.splice(0)) wake();
+  }
+}

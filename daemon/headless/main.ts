@@ -1,0 +1,79 @@
+import { rmSync } from 'node:fs';
+import { writeAtomically } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import { acquireLock } from '../home/lock.ts';
+import { Log } from '../home/log.ts';
+import { version } from '../home/version.ts';
+import type { ConnectScreens } from './screen-messages.ts';
+import { screensInWorker } from './screen-port.ts';
+import { HeadlessServer } from './server.ts';
+import { lockPath } from './sessions.ts';
+
+export interface RunHeadlessOptions {
+  home: Home;
+  generation: string;
+  /** This machine's name. */
+  machine: string;
+  screens?: ConnectScreens;
+  leaveAfterMs?: number;
+}
+
+const log = new Log('headless');
+
+/**
+ * Runs the headless server until `headless.stop` or SIGTERM, which both end its sessions, or until nobody needs it. Of
+ * any number of servers of one generation one runs; the others find it and return at once. While it runs,
+ * `home/headless/<generation>.json` says where it is.
+ */
+export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
+  const { home, generation, machine } = options;
+  home.prepare();
+  const lock = await acquireLock(lockPath(home, generation));
+  if ('heldBy' in lock) {
+    log.info(`the headless server ${generation} is running already`, { pid: lock.heldBy });
+    return;
+  }
+  const place = home.path('headless', `${generation}.json`);
+  const leave = options.leaveAfterMs === undefined ? {} : { leaveAfterMs: options.leaveAfterMs };
+  const server = new HeadlessServer({
+    home,
+    generation,
+    machine,
+    screens: options.screens ?? screensInWorker(),
+    ...leave,
+  });
+  const stop = () => {
+    log.info('SIGTERM: ending the sessions');
+    server.stop().catch((error: unknown) => log.error('the server could not end cleanly', { error }));
+  };
+  // A closed terminal or a Ctrl-C meant for others is no reason to end sessions.
+  const ignore = () => undefined;
+  // One request's defect must not take everybody's sessions along.
+  const survive = (error: unknown) =>
+    log.error('an unexpected error; the sessions live on', { error, stack: stackOf(error) });
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', ignore);
+  process.on('SIGHUP', ignore);
+  process.on('uncaughtException', survive);
+  process.on('unhandledRejection', survive);
+  try {
+    await server.start();
+    const { socket, startedAt } = server;
+    writeAtomically(place, `${JSON.stringify({ pid: process.pid, generation, version, startedAt, socket })}\n`);
+    log.info(`the headless server ${generation} serves`, { socket, pid: process.pid });
+    await server.done;
+    log.info(`the headless server ${generation} has ended`);
+  } finally {
+    rmSync(place, { force: true });
+    lock.release();
+    process.off('SIGTERM', stop);
+    process.off('SIGINT', ignore);
+    process.off('SIGHUP', ignore);
+    process.off('uncaughtException', survive);
+    process.off('unhandledRejection', survive);
+  }
+}
+
+function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined;
+}

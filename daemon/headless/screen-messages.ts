@@ -1,0 +1,52 @@
+import type { Size } from '../../shared/protocol/shapes.ts';
+
+/** What the server tells the process part that draws screens. Messages of one screen are carried out in order. */
+export type ToScreens =
+  | ({ type: 'open'; screen: number; offset: number } & Size)
+  /** Output that ends at `end`. */
+  | { type: 'bytes'; screen: number; end: number; bytes: Uint8Array }
+  | ({ type: 'resize'; screen: number } & Size)
+  | { type: 'text'; screen: number; request: number; scrollback: number }
+  | { type: 'snapshot'; screen: number; request: number; scrollback: number }
+  | { type: 'dispose'; screen: number };
+
+export type FromScreens =
+  /** Output up to `offset` is drawn. */
+  | { type: 'drawn'; screen: number; offset: number }
+  | { type: 'title'; screen: number; title: string }
+  /** What a terminal answers to a program that asks about it. */
+  | { type: 'reply'; screen: number; bytes: Uint8Array }
+  | { type: 'text'; screen: number; request: number; text: ScreenText }
+  | { type: 'snapshot'; screen: number; request: number; snapshot: Snapshot }
+  | { type: 'failed'; screen: number; request: number; message: string };
+
+export interface ScreenText extends Size {
+  /** The output that it was drawn from ends here. */
+  offset: number;
+  cursor: { x: number; y: number };
+  /** Scrollback lines asked for, then the screen; without trailing blanks, and without empty lines below text and cursor. */
+  lines: string[];
+}
+
+export interface Snapshot extends Size {
+  offset: number;
+  /** Written to a fresh terminal of this size, these bytes draw the screen and its scrollback. */
+  bytes: Uint8Array;
+}
+
+/** The way to whatever draws screens: a worker thread, or the same thread in tests. */
+export interface ScreenPort {
+  post(message: ToScreens): void;
+  close(): Promise<void>;
+}
+
+export interface ScreenPortHandler {
+  message(message: FromScreens): void;
+  /** It broke down; nothing more comes from this port. */
+  broken(error: Error): void;
+}
+
+export type ConnectScreens = (handler: ScreenPortHandler) => ScreenPort;
+
+/** Lines above the screen that are kept as a picture; older ones are in the log. */
+export const scrollbackLines = 1000;

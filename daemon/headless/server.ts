@@ -1,0 +1,165 @@
+import type { Server, Socket } from 'node:net';
+import { NiiaError } from '../../shared/errors.ts';
+import type { HeadlessMethod } from '../../shared/protocol/methods.ts';
+import { isMethod, methods } from '../../shared/protocol/methods.ts';
+import type { IncomingCall, Reply } from '../../shared/rpc/call.ts';
+import { Peer } from '../../shared/rpc/peer.ts';
+import { dispatch } from '../../shared/rpc/server.ts';
+import { SocketTransport } from '../../shared/transport/socket-transport.ts';
+import type { Home } from '../home/home.ts';
+import { Log } from '../home/log.ts';
+import { version } from '../home/version.ts';
+import { listenLocal } from '../process/local-socket.ts';
+import { requireAccess } from './access.ts';
+import { Asks } from './ask.ts';
+import type { Context } from './handlers.ts';
+import { handlers } from './handlers.ts';
+import type { ConnectScreens } from './screen-messages.ts';
+import { Screens } from './screens.ts';
+import { Sessions } from './sessions.ts';
+import type { Viewer } from './viewer.ts';
+
+export interface HeadlessOptions {
+  home: Home;
+  generation: string;
+  /** This machine's name, for callers that do not say it. */
+  machine: string;
+  /** Draws the screens. */
+  screens: ConnectScreens;
+  /** With nobody connected and nothing running, the server ends after so long. */
+  leaveAfterMs?: number;
+  /** Most bytes of output that a session keeps on disk. */
+  logCapBytes?: number;
+}
+
+const leaveAfterMs = 60_000;
+
+const log = new Log('headless');
+
+/** Serves the headless methods on a local socket, and owns what they are about. */
+export class HeadlessServer {
+  readonly socket: string;
+  readonly startedAt = new Date().toISOString();
+  /** Resolves when the server has ended: stopped, or because nobody needed it. */
+  readonly done: Promise<void>;
+  readonly #options: HeadlessOptions;
+  readonly #screens: Screens;
+  readonly #sessions: Sessions;
+  readonly #asks: Asks;
+  readonly #viewers = new Map<string, Viewer>();
+  readonly #peers = new Set<Peer>();
+  #server: Server | undefined;
+  #leaving: NodeJS.Timeout | undefined;
+  #stopping: Promise<number> | undefined;
+  #tellDone: () => void = () => undefined;
+
+  constructor(options: HeadlessOptions) {
+    this.#options = options;
+    const { home, generation, machine, logCapBytes } = options;
+    this.socket = home.socket(`headless-${generation}`);
+    this.#screens = new Screens(options.screens);
+    const cap = logCapBytes === undefined ? {} : { logCapBytes };
+    this.#sessions = new Sessions({ home, generation, machine, screens: this.#screens, ...cap });
+    this.#asks = new Asks(home.root);
+    this.done = new Promise((resolve) => {
+      this.#tellDone = resolve;
+    });
+  }
+
+  /** Listens. The caller holds the generation's lock. */
+  async start(): Promise<void> {
+    await this.#sessions.open();
+    this.#sessions.watch(() => this.#considerLeaving());
+    this.#asks.onEnd = () => this.#considerLeaving();
+    this.#server = await listenLocal(this.socket, (socket) => this.#accept(socket));
+    this.#considerLeaving();
+  }
+
+  /** Ends every session and command and then the server; resolves with how many sessions were live. */
+  async stop(): Promise<number> {
+    const ended = await this.#endAll();
+    await this.#close();
+    return ended;
+  }
+
+  #endAll(): Promise<number> {
+    this.#stopping ??= (async () => {
+      const [ended] = await Promise.all([this.#sessions.endAll(), this.#asks.endAll()]);
+      return ended;
+    })();
+    return this.#stopping;
+  }
+
+  async #close(): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    this.#server = undefined;
+    clearTimeout(this.#leaving);
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const peer of this.#peers) peer.close(new NiiaError('link_lost', 'the headless server has ended'));
+    this.#sessions.close();
+    await this.#screens.close();
+    await closed;
+    this.#tellDone();
+  }
+
+  #accept(socket: Socket): void {
+    const peer: Peer = new Peer(new SocketTransport(socket), {
+      face: 'headless',
+      software: version,
+      serve: (call) => this.#serve(call),
+      closed: (error) => {
+        log.debug('a connection has ended', { error });
+        this.#peers.delete(peer);
+        this.#considerLeaving();
+      },
+    });
+    this.#peers.add(peer);
+    this.#considerLeaving();
+  }
+
+  async #serve(call: IncomingCall): Promise<Reply> {
+    const { m: method, from } = call.header;
+    if (!isHeadlessMethod(method)) {
+      throw new NiiaError('unknown_method', `the headless server of version ${version} does not know ${method}`);
+    }
+    const machine = from?.machine ?? this.#options.machine;
+    // Whoever reaches the socket without a daemon is this user.
+    const who = from?.principal ?? { kind: 'local', id: 'local', name: machine, role: 'admin' };
+    requireAccess(who, method);
+    const context: Context = {
+      who,
+      machine,
+      sessions: this.#sessions,
+      asks: this.#asks,
+      viewers: this.#viewers,
+      generation: this.#options.generation,
+      startedAt: this.startedAt,
+      stop: async () => {
+        const ended = await this.#endAll();
+        // The answer leaves first: it is sent in this turn, the socket closes in a later one.
+        setImmediate(() => void this.#close());
+        return ended;
+      },
+    };
+    return await dispatch(handlers, method, call, context);
+  }
+
+  /** Starts, or stops, the countdown to the end of a server that nobody needs. */
+  #considerLeaving(): void {
+    const needed = this.#peers.size > 0 || this.#sessions.liveCount > 0 || this.#asks.count > 0;
+    if (needed || !this.#server) {
+      clearTimeout(this.#leaving);
+      this.#leaving = undefined;
+      return;
+    }
+    this.#leaving ??= setTimeout(() => {
+      log.info('nobody is connected and no session is live: ending');
+      this.stop().catch((error: unknown) => log.error('the server could not end cleanly', { error }));
+    }, this.#options.leaveAfterMs ?? leaveAfterMs);
+  }
+}
+
+function isHeadlessMethod(name: string): name is HeadlessMethod {
+  return isMethod(name) && methods[name].at === 'headless';
+}

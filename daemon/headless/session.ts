@@ -1,0 +1,383 @@
+import { NiiaError } from '../../shared/errors.ts';
+import type { SessionInfo, Size } from '../../shared/protocol/shapes.ts';
+import { Log } from '../home/log.ts';
+import { commandLine } from './command.ts';
+import { EndedScreen } from './ended-screen.ts';
+import { InputQueue } from './input-queue.ts';
+import type { OutputLog } from './output-log.ts';
+import type { PtyExit, PtyOptions } from './pty.ts';
+import { Pty } from './pty.ts';
+import type { ScreenText, Snapshot } from './screen-messages.ts';
+import { scrollbackLines } from './screen-messages.ts';
+import type { Screens } from './screens.ts';
+import type { SessionFolder, SessionMeta } from './session-folder.ts';
+import type { SessionScreen } from './session-screen.ts';
+import { sessionState } from './session-state.ts';
+import { SizeRule } from './size-rule.ts';
+
+/** Whoever follows a session: viewers, readers of the raw output, waiters. */
+export interface Follower {
+  /** The log has grown; called in the turn in which the bytes came. */
+  output?(): void;
+  /** The terminal's size from `offset` on. */
+  resized?(offset: number, size: Size): void;
+  titled?(title: string): void;
+  /** The last byte is in the log and the exit is known. */
+  ended?(): void;
+}
+
+/** A viewer as the session counts it. */
+export interface Watcher {
+  readonly readOnly: boolean;
+}
+
+/** The PTY waits while the screen, or a working disk, is this far behind its output. */
+export const pauseAtLag = 8 << 20;
+/** A question about the screen waits at most so long for output that is still to be drawn. */
+const catchUpMs = 3000;
+const killAfterMs = 2000;
+/** Sizes that are remembered for viewers that return. */
+const sizesKept = 256;
+const clientsKept = 1024;
+const mostReplies = 64 << 10;
+
+interface Live {
+  pty: Pty;
+  input: InputQueue;
+  screen: SessionScreen;
+}
+
+export interface SessionParts {
+  folder: SessionFolder;
+  meta: SessionMeta;
+  log: OutputLog;
+  screens: Screens;
+  /** Something about it changed that lists show. */
+  changed: () => void;
+}
+
+const log = new Log('session');
+
+/** One PTY with its command, its output log and its screen; after its end, what is kept of them. */
+export class Session {
+  readonly #parts: SessionParts;
+  readonly #followers = new Set<Follower>();
+  readonly #viewers = new Set<Watcher>();
+  readonly #sizeRule = new SizeRule<Watcher>();
+  /** How many bytes each client has typed, by client. */
+  readonly #typed = new Map<string, number>();
+  #sizes: Array<{ offset: number; size: Size }>;
+  #live: Live | undefined;
+  #ended: EndedScreen | undefined;
+  /** `performance.now()` of the last output or input. */
+  #lastActivity = performance.now();
+  #wasHeard = false;
+  #exited: Promise<void>;
+  #tellExited: () => void = () => undefined;
+
+  private constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.#sizes = [{ offset: 0, size: { cols: parts.meta.cols, rows: parts.meta.rows } }];
+    this.#exited = new Promise((resolve) => {
+      this.#tellExited = resolve;
+    });
+    parts.log.onChange = () => {
+      this.#balance();
+      parts.changed();
+    };
+  }
+
+  /** Starts the command; `parts.meta.pid` is filled in. Throws when the system has no process to give. */
+  static start(parts: SessionParts, command: Pick<PtyOptions, 'file' | 'args' | 'env'>): Session {
+    const session = new Session(parts);
+    const { cwd, cols, rows } = parts.meta;
+    const pty = new Pty({
+      ...command,
+      cwd,
+      cols,
+      rows,
+      onData: (bytes) => session.#heard(bytes),
+      onExit: (exit) => session.#over(exit),
+    });
+    parts.meta.pid = pty.pid;
+    const screen = parts.screens.open(parts.log, { cols, rows }, 0, {
+      titled: (title) => session.#titled(title),
+      reply: (bytes) => session.#reply(bytes),
+      drawn: () => session.#balance(),
+    });
+    session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen };
+    return session;
+  }
+
+  /** A session that ended, from what is kept of it. */
+  static ended(parts: SessionParts): Session {
+    const session = new Session(parts);
+    session.#ended = new EndedScreen(parts);
+    session.#tellExited();
+    return session;
+  }
+
+  get id(): string {
+    return this.#parts.meta.id;
+  }
+  get name(): string {
+    return this.#parts.meta.name;
+  }
+  get meta(): Readonly<SessionMeta> {
+    return this.#parts.meta;
+  }
+  get folder(): SessionFolder {
+    return this.#parts.folder;
+  }
+  get log(): OutputLog {
+    return this.#parts.log;
+  }
+  get live(): boolean {
+    return this.#live !== undefined;
+  }
+  get lastActivity(): number {
+    return this.#lastActivity;
+  }
+  get size(): Size {
+    return { cols: this.#parts.meta.cols, rows: this.#parts.meta.rows };
+  }
+  /** Whether anybody uses it at the moment. */
+  get inUse(): boolean {
+    return this.live || this.#followers.size > 0;
+  }
+  /** Output below this offset is on the screen. */
+  get drawn(): number {
+    return this.#live ? this.#live.screen.drawn : this.log.end;
+  }
+  get exit(): PtyExit {
+    return { exitCode: this.#parts.meta.exitCode, signal: this.#parts.meta.signal };
+  }
+
+  state(): ReturnType<typeof sessionState> {
+    const { exitCode, signal, lost } = this.#parts.meta;
+    return sessionState({ ended: this.live ? undefined : { exitCode, signal, lost }, outputBytes: this.log.end });
+  }
+
+  info(): SessionInfo {
+    const { id, name, argv, cwd, pid, cols, rows, title, createdAt, endedAt, exitCode, signal, owner } =
+      this.#parts.meta;
+    return {
+      ...{ id, name, command: commandLine(argv), argv, cwd, pid, cols, rows, ...this.state(), title },
+      ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner },
+      ...{ outputBytes: this.log.end, firstOffset: this.log.firstOffset, logError: this.log.logError },
+    };
+  }
+
+  /** Calls of `follower` until the returned function is called. */
+  follow(follower: Follower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  // Input
+
+  /** Types all of `bytes` or none. Throws `session_ended`, or `busy` when its program does not read. */
+  type(bytes: Uint8Array): void {
+    if (!this.#live) throw this.endedError();
+    this.#live.input.typeAll(bytes);
+    this.#lastActivity = performance.now();
+  }
+
+  /** Types a viewer's bytes; a promise while it shall send no more. After the end they go nowhere. */
+  typeAtPace(viewer: Watcher, bytes: Uint8Array): undefined | Promise<void> {
+    if (!this.#live) return undefined;
+    if (this.meta.sizing === 'viewer') this.#apply(this.#sizeRule.typed(viewer));
+    this.#lastActivity = performance.now();
+    return this.#live.input.typeAtPace(bytes);
+  }
+
+  /** How many bytes the client has typed here. */
+  typedBy(client: string): number {
+    return this.#typed.get(client) ?? 0;
+  }
+
+  noteTyped(client: string, offset: number): void {
+    this.#typed.delete(client);
+    this.#typed.set(client, offset);
+    if (this.#typed.size <= clientsKept) return;
+    const [oldest] = this.#typed.keys();
+    if (oldest !== undefined) this.#typed.delete(oldest);
+  }
+
+  // Viewers and sizes
+
+  addViewer(viewer: Watcher, size: Size): void {
+    this.#viewers.add(viewer);
+    if (!viewer.readOnly && this.meta.sizing === 'viewer') this.#apply(this.#sizeRule.joined(viewer, size));
+    this.#parts.changed();
+  }
+
+  removeViewer(viewer: Watcher): void {
+    if (!this.#viewers.delete(viewer)) return;
+    this.#apply(this.#sizeRule.left(viewer));
+    this.#parts.changed();
+  }
+
+  viewerResized(viewer: Watcher, size: Size): void {
+    this.#apply(this.#sizeRule.resized(viewer, size));
+  }
+
+  /** The terminal's sizes from `offset` on, the one that holds there first. */
+  sizesFrom(offset: number): Array<{ offset: number; size: Size }> {
+    const first = Math.max(
+      0,
+      this.#sizes.findLastIndex((one) => one.offset <= offset),
+    );
+    return this.#sizes.slice(first);
+  }
+
+  // Screen
+
+  /** The screen when everything that is in the log now has been drawn, or `withinMs` have passed. */
+  async text(scrollback: number, withinMs: number = catchUpMs): Promise<ScreenText> {
+    const screen = this.#live?.screen;
+    if (!screen) return await this.#endedScreen().text(scrollback);
+    await screen.drawnTo(this.log.end, withinMs);
+    return this.#live ? await screen.text(scrollback) : await this.#endedScreen().text(scrollback);
+  }
+
+  /** A picture of the screen as it is drawn now, which may be behind the log. */
+  async snapshot(scrollback: number): Promise<Snapshot> {
+    return this.#live ? await this.#live.screen.snapshot(scrollback) : await this.#endedScreen().snapshot(scrollback);
+  }
+
+  // Life
+
+  rename(name: string): void {
+    const before = this.#parts.meta.name;
+    this.#parts.meta.name = name;
+    try {
+      this.folder.writeMeta(this.#parts.meta);
+    } catch (error) {
+      this.#parts.meta.name = before;
+      throw error;
+    }
+    this.#parts.changed();
+  }
+
+  /** Sends a signal to its processes. */
+  signal(signal: NodeJS.Signals): void {
+    this.#live?.pty.kill(signal);
+  }
+
+  /** Ends it: SIGHUP, and SIGKILL where that was not enough within two seconds. Resolves when it has ended. */
+  async end(): Promise<void> {
+    const pty = this.#live?.pty;
+    if (!pty) return await this.#exited;
+    pty.kill('SIGHUP');
+    // A stopped process sees the signal only once it goes on.
+    pty.kill('SIGCONT');
+    const timer = setTimeout(() => pty.kill('SIGKILL'), killAfterMs);
+    try {
+      await this.#exited;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when it has ended and what is kept of it is in place. */
+  get exited(): Promise<void> {
+    return this.#exited;
+  }
+
+  endedError(): NiiaError {
+    const { name, id } = this;
+    return new NiiaError(
+      'session_ended',
+      `session ${name === id ? id : `${name} (${id})`} has ended: ${this.state().evidence}`,
+      'Start another with: niia new',
+    );
+  }
+
+  #heard(bytes: Uint8Array): void {
+    this.log.append(bytes);
+    this.#lastActivity = performance.now();
+    for (const follower of this.#followers) follower.output?.();
+    this.#live?.screen.outputArrived();
+    this.#balance();
+    if (!this.#wasHeard) {
+      this.#wasHeard = true;
+      this.#parts.changed();
+    }
+  }
+
+  /** Holds the program back while the screen or the disk is too far behind, and lets it go on at half of that. */
+  #balance(): void {
+    if (!this.#live) return;
+    const { pty, screen } = this.#live;
+    const lag = Math.max(this.log.end - screen.drawn, this.log.backlog);
+    if (lag > pauseAtLag) pty.pause();
+    else if (pty.paused && lag < pauseAtLag / 2) pty.resume();
+  }
+
+  #titled(title: string): void {
+    this.#parts.meta.title = title;
+    for (const follower of this.#followers) follower.titled?.(title);
+    this.#parts.changed();
+  }
+
+  /** A terminal answers questions of its program; while no viewer's terminal is there to do it, the screen does. */
+  #reply(bytes: Uint8Array): void {
+    for (const viewer of this.#viewers) if (!viewer.readOnly) return;
+    const input = this.#live?.input;
+    // A program that only asks and never reads gets no more answers.
+    if (input && input.waitingBytes < mostReplies) input.typeAtPace(bytes);
+  }
+
+  #apply(size: Size | undefined): void {
+    const { meta } = this.#parts;
+    if (!size || !this.#live || (size.cols === meta.cols && size.rows === meta.rows)) return;
+    const { cols, rows } = size;
+    meta.cols = cols;
+    meta.rows = rows;
+    const offset = this.log.end;
+    this.#live.pty.resize(size);
+    this.#live.screen.resize(size);
+    this.#sizes.push({ offset, size: { cols, rows } });
+    if (this.#sizes.length > sizesKept) this.#sizes.shift();
+    for (const follower of this.#followers) follower.resized?.(offset, size);
+    this.#parts.changed();
+  }
+
+  #over(exit: PtyExit): void {
+    const live = this.#live;
+    if (!live) return;
+    const { meta } = this.#parts;
+    meta.exitCode = exit.exitCode;
+    meta.signal = exit.signal;
+    meta.endedAt = new Date().toISOString();
+    live.input.close();
+    this.#live = undefined;
+    this.#ended = new EndedScreen(this.#parts, live.screen);
+    this.#save();
+    for (const follower of this.#followers) follower.ended?.();
+    this.#parts.changed();
+    this.#settle(this.#ended).then(this.#tellExited, (error: unknown) => {
+      log.error('the end of a session could not be recorded', { session: this.id, error });
+      this.#tellExited();
+    });
+  }
+
+  async #settle(screen: EndedScreen): Promise<void> {
+    await screen.keep(scrollbackLines);
+    await this.log.close();
+  }
+
+  #save(): void {
+    try {
+      this.folder.writeMeta(this.#parts.meta);
+    } catch (error) {
+      log.error('the end of a session could not be written', { session: this.id, error });
+    }
+  }
+
+  #endedScreen(): EndedScreen {
+    if (!this.#ended) throw new NiiaError('internal', `session ${this.id} is neither live nor ended`);
+    return this.#ended;
+  }
+}

@@ -1,0 +1,46 @@
+import { NiiaError } from '../../shared/errors.ts';
+import type { SessionInfo } from '../../shared/protocol/shapes.ts';
+import type { ServedCall } from '../../shared/rpc/server.ts';
+import type { Sessions } from './sessions.ts';
+
+const betweenEventsMs = 100;
+/** Mere growth of the output is no change that wakes anybody; it is looked at this often. */
+const growthEveryMs = 1000;
+
+/** Sends the list now and after each change until the caller goes; never faster than the connection takes it. */
+export async function watchSessions(sessions: Sessions, call: ServedCall<'session.watch'>): Promise<never> {
+  let sent = '';
+  let timer: NodeJS.Timeout | undefined;
+  let dirty = true;
+  const look = () => {
+    timer = undefined;
+    if (!dirty) return;
+    timer = setTimeout(look, betweenEventsMs);
+    // An earlier list has not left yet: the next one will be newer.
+    if (call.raw.outbox.length > 0) return;
+    dirty = false;
+    const list: SessionInfo[] = sessions.list();
+    const text = JSON.stringify(list);
+    if (text === sent) return;
+    sent = text;
+    call.emit({ sessions: list });
+  };
+  const changed = () => {
+    dirty = true;
+    if (timer === undefined) look();
+  };
+  const unwatch = sessions.watch(changed);
+  const growth = setInterval(changed, growthEveryMs);
+  try {
+    look();
+    return await new Promise<never>((_, reject) => {
+      const gone = () => reject(NiiaError.from(call.signal.reason));
+      if (call.signal.aborted) gone();
+      else call.signal.addEventListener('abort', gone, { once: true });
+    });
+  } finally {
+    unwatch();
+    clearInterval(growth);
+    clearTimeout(timer);
+  }
+}

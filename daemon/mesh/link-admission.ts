@@ -1,0 +1,144 @@
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import type { Member, SignedStatement } from '../team/roster.ts';
+import { Roster, signedStatementSchema } from '../team/roster.ts';
+import { parseJson } from './link-frames.ts';
+import type { ChainHead } from './link-setup.ts';
+
+/** Who may talk to whom, as far as one link is concerned. */
+export interface Membership {
+  /** This machine's chain as it is now. */
+  roster(): Roster;
+  self: string;
+  /** Id of the machine that the paths of this link lead to. */
+  remote: string;
+}
+
+const messageSchema = v.variant('type', [
+  /** The sender's chain. */
+  v.object({ type: v.literal('roster'), statements: v.pipe(v.array(signedStatementSchema), v.minLength(1)) }),
+  /** The answer of a sender that now has the chain it was sent. */
+  v.object({ type: v.literal('roster-taken'), head: v.string() }),
+]);
+
+export interface Judged {
+  /** Their chain, where it takes the place of ours. */
+  better: Roster | undefined;
+  /** What is to be sent in return, if anything. */
+  reply: Uint8Array | undefined;
+}
+
+/**
+ * The exchange of rosters before a link opens and after each change, and the decision that follows: both machines must be
+ * members of the chain that wins, the other one with the very key that it proved. A machine may have to send its chain
+ * to be known at all; until it is admitted it can do nothing else.
+ */
+export class LinkAdmission {
+  readonly #membership: Membership;
+  /** base64url, as in the roster. */
+  readonly #remoteKey: string;
+  #theirHead: string;
+  #sentHead: string | undefined;
+  #member: Member | undefined;
+
+  constructor(membership: Membership, remoteKey: Uint8Array, theirs: ChainHead) {
+    this.#membership = membership;
+    this.#remoteKey = Buffer.from(remoteKey).toString('base64url');
+    this.#theirHead = theirs.head;
+  }
+
+  /** The other machine, once it is admitted. */
+  get member(): Member | undefined {
+    return this.#member;
+  }
+
+  /** With equal rosters the decision is made at once; else ours is to be sent. Throws `not_a_member`. */
+  begin(): Uint8Array | undefined {
+    const roster = this.#membership.roster();
+    if (roster.head === this.#theirHead) this.#admit(roster);
+    return this.#gossip(roster);
+  }
+
+  /** A message of the link itself. Throws `not_a_member` where the other side is none by the chain that wins. */
+  receive(message: Uint8Array): Judged {
+    const ours = this.#membership.roster();
+    const parsed = v.safeParse(messageSchema, parseJson(message));
+    // A later version may have more to say.
+    if (!parsed.success) return { better: undefined, reply: undefined };
+    if (parsed.output.type === 'roster-taken') {
+      this.#theirHead = parsed.output.head;
+      if (this.#theirHead === ours.head) this.#admit(ours);
+      return { better: undefined, reply: this.#gossip(ours) };
+    }
+    const theirs = verified(parsed.output.statements, ours);
+    this.#theirHead = theirs.head;
+    const better = ours.losesTo(theirs) ? theirs : undefined;
+    const reply = better ? encode({ type: 'roster-taken', head: better.head }) : this.#gossip(ours);
+    try {
+      this.#admit(better ?? ours);
+    } catch (error) {
+      // What it brought is worth having, whoever brought it.
+      if (error instanceof NotAdmitted) error.better = better;
+      throw error;
+    }
+    return { better, reply };
+  }
+
+  /** Our roster changed: what is to be sent, if anything. Throws `not_a_member` where the other side is none any more. */
+  rosterChanged(): Uint8Array | undefined {
+    const roster = this.#membership.roster();
+    // Until its own roster came it may be a member that we do not know of.
+    if (this.#member || roster.head === this.#theirHead) this.#admit(roster);
+    return this.#gossip(roster);
+  }
+
+  #admit(roster: Roster): void {
+    const { self, remote } = this.#membership;
+    const member = roster.members.get(remote);
+    if (!roster.members.has(self)) {
+      throw new NotAdmitted('this machine is not a member of the team any more', 'Ask an admin for a new invitation.');
+    }
+    if (!member || member.noiseKey !== this.#remoteKey) {
+      throw new NotAdmitted(
+        `${member?.name ?? remote} is not a member of the team with the key that it has`,
+        'An admin of the team can invite it.',
+      );
+    }
+    this.#member = member;
+  }
+
+  #gossip(roster: Roster): Uint8Array | undefined {
+    if (roster.head === this.#theirHead || roster.head === this.#sentHead) return undefined;
+    this.#sentHead = roster.head;
+    return encode({ type: 'roster', statements: roster.statements });
+  }
+}
+
+export class NotAdmitted extends NiiaError {
+  better: Roster | undefined;
+
+  constructor(message: string, hint: string) {
+    super('not_a_member', message, hint);
+  }
+}
+
+function verified(statements: readonly SignedStatement[], ours: Roster): Roster {
+  const [first] = statements;
+  const [root] = ours.statements;
+  // The first statement is the team: a chain of another one is not worth verifying.
+  if (first?.body !== root?.body || first?.sig !== root?.sig) {
+    throw new NiiaError('not_a_member', 'the other machine has the roster of another team');
+  }
+  try {
+    return Roster.verify(statements);
+  } catch (cause) {
+    const why = NiiaError.from(cause).message;
+    throw new NiiaError('not_a_member', `the other machine has a bad roster: ${why}`, undefined, { cause });
+  }
+}
+
+function encode(
+  message: { type: 'roster'; statements: readonly SignedStatement[] } | { type: 'roster-taken'; head: string },
+) {
+  return Buffer.from(JSON.stringify(message));
+}

@@ -1,0 +1,163 @@
+import type { PathKind } from '../../shared/protocol/shapes.ts';
+import { linkTiming as timing } from './link-timing.ts';
+
+/** What was known when a ping left. */
+export interface PingRecord {
+  id: number;
+  at: number;
+  /** The link's count of resends then, and the counter of the data frame that would have been sent next. */
+  resends: number;
+  next: number;
+  /** Little was in flight, so that the round trip is the path's own. */
+  unloaded: boolean;
+}
+
+/** Pings to a path that does not answer are forgotten beyond this. */
+const mostPings = 64;
+
+/** What a link knows about one way to the other machine. Pure: times come in. */
+export class LinkPath {
+  readonly id: number;
+  readonly kind: PathKind;
+  readonly addedAt: number;
+  /** Smoothed round trip in milliseconds; null before the first. */
+  rttMs: number | null = null;
+  /** The same, of pings sent while little was in flight: what paths are compared by. */
+  ownRttMs: number | null = null;
+  /** When something authentic last came; undefined before the first. Only then may data be sent here. */
+  heardAt: number | undefined;
+  /** Since when it has worked without a break. */
+  wellSince = Number.POSITIVE_INFINITY;
+  lastPingAt = Number.NEGATIVE_INFINITY;
+  silent = false;
+  oneWay = false;
+  /** Until then another path is used, where one works. */
+  avoidUntil = 0;
+  #failures = 0;
+  #failedAt = Number.NEGATIVE_INFINITY;
+  /** The first ping since something came, and since a round trip was proved. */
+  #askedAt: number | undefined;
+  #unprovedSince: number | undefined;
+  #pings: PingRecord[] = [];
+
+  constructor(id: number, kind: PathKind, now: number) {
+    this.id = id;
+    this.kind = kind;
+    this.addedAt = now;
+  }
+
+  get attached(): boolean {
+    return this.heardAt !== undefined;
+  }
+
+  /** Data sent here can be expected to arrive. */
+  get works(): boolean {
+    return this.attached && !this.silent && !this.oneWay;
+  }
+
+  pinged(record: PingRecord): void {
+    this.lastPingAt = record.at;
+    this.#askedAt ??= record.at;
+    this.#unprovedSince ??= record.at;
+    this.#pings.push(record);
+    if (this.#pings.length > mostPings) this.#pings.shift();
+  }
+
+  heard(now: number): void {
+    this.heardAt = now;
+    this.#askedAt = undefined;
+    this.silent = false;
+    if (!this.oneWay) this.wellSince = Math.min(this.wellSince, now);
+  }
+
+  /** The ping that this pong answers, once. */
+  ponged(id: number, now: number): PingRecord | undefined {
+    const at = this.#pings.findIndex((ping) => ping.id === id);
+    const ping = this.#pings[at];
+    if (!ping) return undefined;
+    this.#pings.splice(0, at + 1);
+    const sample = Math.max(0, now - ping.at);
+    this.rttMs = smooth(this.rttMs, sample);
+    if (ping.unloaded) this.ownRttMs = smooth(this.ownRttMs, sample);
+    this.proved(now);
+    return ping;
+  }
+
+  /** What was sent here arrived. */
+  proved(now: number): void {
+    this.#unprovedSince = this.#pings[0]?.at;
+    this.oneWay = false;
+    this.wellSince = Math.min(this.wellSince, now);
+    if (now - this.#failedAt > timing.longestPenaltyMs) this.#failures = 0;
+  }
+
+  /** Data moves here again. */
+  progressed(now: number): void {
+    this.#unprovedSince = undefined;
+    this.avoidUntil = 0;
+    this.oneWay = false;
+    this.wellSince = Math.min(this.wellSince, now);
+  }
+
+  /** Marks it where its silence says so. True when that is news. */
+  judge(now: number): boolean {
+    if (!this.attached) return false;
+    const before = this.works;
+    if (now >= this.#silentAt()) this.silent = true;
+    if (now >= this.#oneWayAt()) this.oneWay = true;
+    if (!this.works) this.wellSince = Number.POSITIVE_INFINITY;
+    return before && !this.works;
+  }
+
+  /** It was in use and failed: avoided for a while, each time longer. */
+  avoid(now: number): void {
+    const wait = Math.min(timing.penaltyMs * 2 ** this.#failures, timing.longestPenaltyMs);
+    this.#failures = Math.min(this.#failures + 1, 16);
+    this.#failedAt = now;
+    this.avoidUntil = now + wait;
+  }
+
+  /** When `judge` may have news. */
+  get judgeAt(): number {
+    if (!this.works) return Number.POSITIVE_INFINITY;
+    return Math.min(this.#silentAt(), this.#oneWayAt());
+  }
+
+  /** The machine slept: what did not come meanwhile says nothing. */
+  woke(): void {
+    this.#askedAt = undefined;
+    this.#unprovedSince = undefined;
+    this.#pings = [];
+    this.lastPingAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** A new session begins: nothing that was heard under the last one counts. */
+  reset(): void {
+    this.woke();
+    this.heardAt = undefined;
+    this.silent = false;
+    this.oneWay = false;
+    this.wellSince = Number.POSITIVE_INFINITY;
+  }
+
+  #silentAt(): number {
+    if (this.#askedAt === undefined) return Number.POSITIVE_INFINITY;
+    const since = Math.max(this.heardAt ?? 0, this.#askedAt - timing.pingMs);
+    return since + this.#patience(timing.silentMs);
+  }
+
+  #oneWayAt(): number {
+    return this.#unprovedSince === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#unprovedSince + this.#patience(timing.unprovedMs);
+  }
+
+  /** Long round trips need longer patience. */
+  #patience(least: number): number {
+    return Math.max(least, Math.min(4 * (this.rttMs ?? 0), 5 * least));
+  }
+}
+
+function smooth(old: number | null, sample: number): number {
+  return old === null ? sample : old + (sample - old) / 8;
+}

@@ -1,0 +1,99 @@
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import { Home } from '../../daemon/home/home.ts';
+import { streams } from '../../shared/protocol/session-methods.ts';
+import type { TypedCall } from '../../shared/rpc/client.ts';
+import { ask, typedCall } from '../../shared/rpc/client.ts';
+import { Peer } from '../../shared/rpc/peer.ts';
+import { SocketTransport } from '../../shared/transport/socket-transport.ts';
+
+const face = { face: 'bench', software: 'bench' };
+
+/** A client of a daemon, or of a headless server without its daemon, that lives in the bench: no program to start, no terminal. */
+export class RpcProbe {
+  readonly #peer: Peer;
+
+  private constructor(peer: Peer) {
+    this.#peer = peer;
+  }
+
+  /** A connection to the daemon of this home. */
+  static open(home: string): Promise<RpcProbe> {
+    return RpcProbe.openSocket(new Home(home).socket('daemon'));
+  }
+
+  static async openSocket(path: string): Promise<RpcProbe> {
+    const socket = connect(path);
+    await once(socket, 'connect');
+    return new RpcProbe(new Peer(new SocketTransport(socket), face));
+  }
+
+  /** Times a small request that the daemon, of this machine or of machine `to`, answers by itself; microseconds. */
+  async pingDaemon(to?: string): Promise<number> {
+    const started = performance.now();
+    await ask(this.#peer, 'team.show', {}, { to });
+    return (performance.now() - started) * 1000;
+  }
+
+  /** Times a small request that the headless server answers; microseconds. */
+  async pingHeadless(to?: string): Promise<number> {
+    const started = performance.now();
+    await ask(this.#peer, 'headless.info', {}, { to });
+    return (performance.now() - started) * 1000;
+  }
+
+  /** Starts a session of the user's shell; its id. */
+  async newSession(): Promise<string> {
+    return (await ask(this.#peer, 'session.new', { cols: 80, rows: 24 })).session;
+  }
+
+  async type(session: string, text: string): Promise<void> {
+    await ask(this.#peer, 'session.write', { session }, { body: Buffer.from(text) });
+  }
+
+  /** Waits until the session was quiet for so long. */
+  async idle(session: string, ms: number): Promise<void> {
+    await ask(this.#peer, 'session.wait', { session, until: { type: 'idle', ms } });
+  }
+
+  /** Attaches to a session, of this machine or of machine `to`. Resolves once it shows something. */
+  async attach(session: string, to?: string): Promise<AttachProbe> {
+    const params = { session, client: `bench-${process.pid}-${performance.now()}`, cols: 80, rows: 24 };
+    const call = typedCall(this.#peer, 'session.attach', params, { to });
+    const probe = new AttachProbe(call);
+    await probe.watch('the first output', (_, done: (value: void) => void) => done());
+    return probe;
+  }
+
+  close(): void {
+    this.#peer.close();
+  }
+}
+
+/** A viewer of a session. */
+export class AttachProbe {
+  readonly #call: TypedCall<'session.attach'>;
+  #listener: (bytes: Uint8Array) => void = () => undefined;
+
+  constructor(call: TypedCall<'session.attach'>) {
+    this.#call = call;
+    call.source(streams.output).onData((bytes) => this.#listener(bytes));
+  }
+
+  write(text: string): void {
+    this.#call.sink(streams.input).write(Buffer.from(text));
+  }
+
+  /** Calls `listen` with each chunk until it calls its second argument; rejects when the session's connection is lost. */
+  watch<T>(what: string, listen: (bytes: Uint8Array, done: (value: T) => void) => void): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#listener = (bytes) => listen(bytes, resolve);
+      this.#call.result.then(() => reject(new Error(`the session ended before ${what}`)), reject);
+    });
+  }
+
+  async detach(): Promise<void> {
+    this.#call.cancel();
+    await this.#call.result.catch(() => undefined);
+  }
+}

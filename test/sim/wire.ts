@@ -1,0 +1,136 @@
+import type { Transport, TransportHandler } from '../../shared/transport/transport.ts';
+import type { MachineClock, SimTime } from './clock.ts';
+
+export interface WireShape {
+  /** One way, milliseconds. */
+  delay: number;
+  /** Added at random, without changing the order. */
+  jitter: number;
+  /** Bytes a millisecond. */
+  rate: number;
+}
+
+const highWatermark = 128 << 10;
+
+/** What can go wrong in one direction. */
+export type Trouble = 'none' | 'held' | 'dropped';
+
+/** One direction and end of a simulated wire: ordered, delayed, limited in rate; nothing is lost but by trouble. */
+export class SimEnd implements Transport {
+  readonly #time: SimTime;
+  readonly #clock: MachineClock;
+  readonly #shape: WireShape;
+  readonly #random: () => number;
+  #other: SimEnd | undefined;
+  #handler: TransportHandler | undefined;
+  #inbox: Uint8Array[] = [];
+  #queued = 0;
+  #busyUntil = 0;
+  #lastArrival = 0;
+  #blocked = false;
+  #closed = false;
+  trouble: Trouble = 'none';
+  #held: Uint8Array[] = [];
+  /** Sees each message that leaves here. */
+  tap: ((message: Uint8Array) => void) | undefined;
+
+  constructor(time: SimTime, clock: MachineClock, shape: WireShape, random: () => number) {
+    this.#time = time;
+    this.#clock = clock;
+    this.#shape = shape;
+    this.#random = random;
+  }
+
+  static pair(a: SimEnd, b: SimEnd): void {
+    a.#other = b;
+    b.#other = a;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  start(handler: TransportHandler): void {
+    this.#handler = handler;
+    if (this.#inbox.length > 0) this.#time.after(0, () => this.#deliver());
+  }
+
+  get writable(): boolean {
+    if (!this.#closed && this.#queued >= highWatermark) this.#blocked = true;
+    return !this.#closed && this.#queued < highWatermark;
+  }
+
+  send(head: Uint8Array, body?: Uint8Array): void {
+    if (this.#closed) return;
+    const message = body ? Buffer.concat([head, body]) : Uint8Array.from(head);
+    this.tap?.(message);
+    this.#put(message);
+  }
+
+  close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#handler?.closed(error);
+  }
+
+  /** The way is free again: what was held arrives. */
+  mend(): void {
+    this.trouble = 'none';
+    const held = this.#held;
+    this.#held = [];
+    for (const message of held) this.#arrive(message);
+  }
+
+  /** The machine at this end is gone without a word. */
+  die(): void {
+    this.#closed = true;
+  }
+
+  /** Puts a message on the wire that nobody sent. */
+  inject(message: Uint8Array): void {
+    if (!this.#closed) this.#put(message);
+  }
+
+  #put(message: Uint8Array): void {
+    this.#queued += message.length;
+    const start = Math.max(this.#time.now, this.#busyUntil);
+    this.#busyUntil = start + message.length / this.#shape.rate;
+    const arrival = this.#busyUntil + this.#shape.delay + this.#shape.jitter * this.#random();
+    this.#lastArrival = Math.max(this.#lastArrival, arrival);
+    this.#time.at(this.#lastArrival, () => this.#arrive(message));
+  }
+
+  #arrive(message: Uint8Array): void {
+    if (this.trouble === 'held') {
+      this.#held.push(message);
+      return;
+    }
+    this.#queued -= message.length;
+    if (this.#blocked && this.#queued < highWatermark / 2 && !this.#closed) {
+      this.#blocked = false;
+      this.#awake(() => {
+        if (!this.#closed) this.#handler?.writable();
+      });
+    }
+    const other = this.#other;
+    if (this.#closed || this.trouble === 'dropped' || !other || other.#closed) return;
+    other.#inbox.push(message);
+    other.#deliver();
+  }
+
+  #deliver(): void {
+    if (!this.#handler || this.#closed) return;
+    if (this.#clock.frozen) {
+      this.#clock.whenAwake(() => this.#deliver());
+      return;
+    }
+    for (let message = this.#inbox.shift(); message && !this.#closed; message = this.#inbox.shift()) {
+      this.#handler.message(message);
+    }
+  }
+
+  #awake(run: () => void): void {
+    if (this.#clock.frozen) this.#clock.whenAwake(run);
+    else run();
+  }
+}

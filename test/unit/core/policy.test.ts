@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import type { MethodName } from '../../../shared/protocol/methods.ts';
+import { methods } from '../../../shared/protocol/methods.ts';
+import type { Role } from '../../../shared/protocol/shapes.ts';
+import { authorize } from '../../../daemon/core/policy.ts';
+import type { Config } from '../../../daemon/home/config.ts';
+
+const config: Config = { labels: {}, ask: 'admin' };
+
+function may(role: Role, method: MethodName, params: unknown = {}, settings: Config = config): boolean {
+  try {
+    authorize(method, params, { kind: 'machine', id: 'm', name: 'M', role }, settings);
+    return true;
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'denied' });
+    return false;
+  }
+}
+
+describe('what another machine may do here', () => {
+  /** The least role for each method, as the documentation promises it; `null`: nobody from outside. */
+  const promised: Record<MethodName, Role | null> = {
+    'session.new': 'operator',
+    'session.list': 'viewer',
+    'session.watch': 'viewer',
+    'session.kill': 'operator',
+    'session.rename': 'operator',
+    'session.write': 'operator',
+    'session.read': 'viewer',
+    'session.tail': 'viewer',
+    'session.wait': 'viewer',
+    'session.attach': 'operator',
+    'machine.ask': 'admin',
+    'headless.info': 'viewer',
+    'headless.stop': 'admin',
+    'daemon.status': 'viewer',
+    'daemon.stop': 'admin',
+    'machine.list': 'viewer',
+    'machine.watch': 'viewer',
+    'machine.report': 'viewer',
+    'machine.start': 'admin',
+    'config.get': 'admin',
+    'config.set': 'admin',
+    'team.show': 'viewer',
+    'team.create': null,
+    'team.invite': 'admin',
+    'team.join': null,
+    'team.role': 'admin',
+    'team.remove': 'admin',
+  };
+
+  it.each(Object.entries(promised))('%s needs %s', (method, least) => {
+    const order: Role[] = ['viewer', 'operator', 'admin'];
+    for (const role of order) {
+      const allowed = least !== null && order.indexOf(role) >= order.indexOf(least);
+      expect([role, may(role, method as MethodName)]).toEqual([role, allowed]);
+    }
+  });
+
+  it('is said for every method there is', () => {
+    expect(Object.keys(promised).sort()).toEqual(Object.keys(methods).sort());
+  });
+
+  it('lets a viewer attach read-only', () => {
+    expect(may('viewer', 'session.attach', { readOnly: true })).toBe(true);
+    expect(may('viewer', 'session.attach', { readOnly: 'yes' })).toBe(false);
+  });
+
+  it('lets operators ask where the owner allowed it', () => {
+    expect(may('operator', 'machine.ask', {}, { ...config, ask: 'operator' })).toBe(true);
+    expect(may('viewer', 'machine.ask', {}, { ...config, ask: 'operator' })).toBe(false);
+  });
+});
