@@ -83,7 +83,6 @@ export function sessionRow(session: SessionInfo, machine: string, now: Date): Ro
       ['Folder', session.cwd],
       ['Process', session.pid > 0 ? String(session.pid) : undefined],
       ['Size', `${session.cols} × ${session.rows}`],
-      ['Output', bytes(session.outputBytes)],
       ['Viewers', String(viewers)],
       ['Started', moment(session.createdAt, now)],
       ['Ended', session.endedAt ? moment(session.endedAt, now) : undefined],

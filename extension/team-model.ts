@@ -71,7 +71,11 @@ export class TeamModel implements Disposable {
   watchSessions(machineId?: string): Disposable {
     const count = (by: number): void => {
       if (machineId === undefined) this.#allSessionLeases += by;
-      else this.#leasedSessions.set(machineId, (this.#leasedSessions.get(machineId) ?? 0) + by);
+      else {
+        const leases = (this.#leasedSessions.get(machineId) ?? 0) + by;
+        if (leases === 0) this.#leasedSessions.delete(machineId);
+        else this.#leasedSessions.set(machineId, leases);
+      }
       this.#sync();
     };
     const machines = this.watchMachines();
@@ -162,7 +166,7 @@ export class TeamModel implements Disposable {
 
   #wanted(id: string): boolean {
     if (!this.#connection.peer || !this.machine(id)?.online) return false;
-    return this.#allSessionLeases > 0 || (this.#leasedSessions.get(id) ?? 0) > 0;
+    return this.#allSessionLeases > 0 || this.#leasedSessions.has(id);
   }
 
   #watch(id: string): void {

@@ -11,7 +11,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          globalSetup: 'test/support/build.ts',
+          globalSetup: process.env['NIIA_TEST_PREBUILT'] ? [] : ['test/support/build.ts'],
           testTimeout: 90_000,
           hookTimeout: 60_000,
           // Real processes on a small machine: one file at a time keeps timings honest.

@@ -15,7 +15,12 @@ export function paint(text: string, colour: Colour): string {
 export function table(heading: readonly string[], rows: ReadonlyArray<readonly Cell[]>): string {
   const lines = [heading.map((text): Cell => ({ text, colour: 'dim' })), ...rows];
   const widths = heading.map((_, column) => Math.max(...lines.map((line) => width(textOf(line[column])))));
-  const text = lines.map((line) => line.map((cell, column) => padded(cell, widths[column] ?? 0)).join('  ').trimEnd());
+  const text = lines.map((line) =>
+    line
+      .map((cell, column) => padded(cell, widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
   return `${text.join('\n')}\n`;
 }
 

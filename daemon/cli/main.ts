@@ -1,52 +1,73 @@
 import { NiiaError } from '../../shared/errors.ts';
 import { Home } from '../home/home.ts';
 import { version } from '../home/version.ts';
+import { ask } from './commands/ask.ts';
+import { attach } from './commands/attach.ts';
+import { complete } from './commands/complete.ts';
+import { completion } from './commands/completion.ts';
+import * as config from './commands/config.ts';
+import { down } from './commands/down.ts';
+import { join } from './commands/join.ts';
+import * as machines from './commands/machines.ts';
+import * as processes from './commands/processes.ts';
+import { read } from './commands/read.ts';
+import { record } from './commands/record.ts';
+import * as sessions from './commands/sessions.ts';
+import { status } from './commands/status.ts';
+import * as team from './commands/team.ts';
+import { up } from './commands/up.ts';
+import { wait, waitIdle } from './commands/wait.ts';
+import { write } from './commands/write.ts';
 import type { Context, Run } from './context.ts';
+import { DaemonClient } from './daemon-client.ts';
+import { Deadline } from './deadline.ts';
+import { helpText } from './help.ts';
 import { BrokenPipe, Output, writeBytes } from './output.ts';
 import type { RawInvocation } from './parse.ts';
 import { parse, wantsJson } from './parse.ts';
 import type { CommandSpec, Invocation } from './spec.ts';
 import type { CommandName, Specs } from './specs/all.ts';
 
-type Loaders = { readonly [K in CommandName]: () => Promise<Run<Specs[K]>> };
+/** One function for each command: a command without one does not compile. */
+type Commands = { readonly [K in CommandName]: Run<Specs[K]> };
 
-/** Each command's code is loaded when it is called; a command without code does not compile. */
-const loaders: Loaders = {
-  up: async () => (await import('./commands/up.ts')).up,
-  down: async () => (await import('./commands/down.ts')).down,
-  daemon: async () => (await import('./commands/processes.ts')).daemon,
-  headless: async () => (await import('./commands/processes.ts')).headless,
-  gateway: async () => (await import('./commands/processes.ts')).gateway,
-  status: async () => (await import('./commands/status.ts')).status,
-  'remote status list': async () => (await import('./commands/machines.ts')).list,
-  start: async () => (await import('./commands/machines.ts')).start,
-  'config get': async () => (await import('./commands/config.ts')).get,
-  'config set': async () => (await import('./commands/config.ts')).set,
-  invite: async () => (await import('./commands/team.ts')).invite,
-  join: async () => (await import('./commands/join.ts')).join,
-  'team create': async () => (await import('./commands/team.ts')).create,
-  'team show': async () => (await import('./commands/team.ts')).show,
-  'team invite': async () => (await import('./commands/team.ts')).invite,
-  'team join': async () => (await import('./commands/join.ts')).join,
-  'team role': async () => (await import('./commands/team.ts')).role,
-  'team remove': async () => (await import('./commands/team.ts')).remove,
-  new: async () => (await import('./commands/sessions.ts')).create,
-  list: async () => (await import('./commands/sessions.ts')).list,
-  kill: async () => (await import('./commands/sessions.ts')).kill,
-  rename: async () => (await import('./commands/sessions.ts')).rename,
-  write: async () => (await import('./commands/write.ts')).write,
-  read: async () => (await import('./commands/read.ts')).read,
-  wait: async () => (await import('./commands/wait.ts')).wait,
-  'wait-idle': async () => (await import('./commands/wait.ts')).waitIdle,
-  attach: async () => (await import('./commands/attach.ts')).attach,
-  record: async () => (await import('./commands/record.ts')).record,
-  ask: async () => (await import('./commands/ask.ts')).ask,
-  completion: async () => (await import('./commands/completion.ts')).completion,
-  __complete: async () => (await import('./commands/complete.ts')).complete,
+/**
+ * They are small and stand in one bundle: a file of its own for each costs every start more than it saves (measured:
+ * about 1 ms a file). What is large, the daemon and the like, is imported by the command that runs it.
+ */
+const commands: Commands = {
+  up,
+  down,
+  daemon: processes.daemon,
+  headless: processes.headless,
+  gateway: processes.gateway,
+  status,
+  'remote status list': machines.list,
+  start: machines.start,
+  'config get': config.get,
+  'config set': config.set,
+  invite: team.invite,
+  join,
+  'team create': team.create,
+  'team show': team.show,
+  'team invite': team.invite,
+  'team join': join,
+  'team role': team.role,
+  'team remove': team.remove,
+  new: sessions.create,
+  list: sessions.list,
+  kill: sessions.kill,
+  rename: sessions.rename,
+  write,
+  read,
+  wait,
+  'wait-idle': waitIdle,
+  attach,
+  record,
+  ask,
+  completion,
+  __complete: complete,
 };
-
-/** These are processes of their own: they end when their work does, not when `run` returns. */
-const servers: readonly CommandName[] = ['daemon', 'headless', 'gateway'];
 
 /** What a shell reports for a program that SIGPIPE ended. */
 const brokenPipeCode = 141;
@@ -60,16 +81,11 @@ export async function main(argv: readonly string[]): Promise<void> {
     if (parsed.do === 'version') {
       await out.result({ version }, () => `${version}\n`);
     } else if (parsed.do === 'help') {
-      const { helpText } = await import('./help.ts');
       await out.text(helpText(parsed.topic));
     } else {
       const { command, invocation } = parsed;
-      context = await makeContext(invocation, out);
+      context = makeContext(invocation, out);
       await run(command, invocation, context);
-      if (servers.includes(command)) {
-        process.exitCode = context.exitCode;
-        return;
-      }
     }
   } catch (error) {
     process.exit(await report(error, out, context));
@@ -77,8 +93,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exit(context?.exitCode ?? 0);
 }
 
-async function makeContext(invocation: RawInvocation, out: Output): Promise<Context> {
-  const [{ DaemonClient }, { Deadline }] = await Promise.all([import('./daemon-client.ts'), import('./deadline.ts')]);
+function makeContext(invocation: RawInvocation, out: Output): Context {
   const home = Home.fromEnvironment();
   const deadline = new Deadline(invocation.timeoutMs);
   const daemon = new DaemonClient(home, invocation.machine, deadline);
@@ -86,10 +101,9 @@ async function makeContext(invocation: RawInvocation, out: Output): Promise<Cont
 }
 
 async function run(command: CommandName, invocation: RawInvocation, context: Context): Promise<void> {
-  const load: () => Promise<Run<CommandSpec>> = loaders[command] as () => Promise<Run<CommandSpec>>;
-  const runCommand = await load();
+  // The parser filled in exactly the arguments and options of this command's description.
+  const runCommand = commands[command] as Run<CommandSpec>;
   try {
-    // The parser filled in exactly the arguments and options of this command's description.
     await runCommand(invocation as Invocation<CommandSpec>, context);
   } finally {
     context.daemon.close();

@@ -21,7 +21,7 @@ export interface MachinesOptions {
 /** A link that lost its last path counts as online for this long: a gateway that restarts is back sooner. */
 const graceMs = 5_000;
 /** How long a request waits for the link to a machine that is said to be there. */
-const settleMs = 5_000;
+const settleMs = 8_000;
 
 /** What is known of a member beyond the roster. */
 interface Contact {
@@ -40,6 +40,7 @@ export class Machines {
   readonly #o: MachinesOptions;
   readonly #contacts = new Map<string, Contact>();
   readonly changes = new Changes();
+  readonly #started = performance.now();
 
   constructor(options: MachinesOptions) {
     this.#o = options;
@@ -88,17 +89,11 @@ export class Machines {
    * The open link to a member. Waits a moment for one that is on its way (a machine that just joined, a daemon that just
    * started); throws `offline` with what is known otherwise.
    */
-  async peer(member: Member, signal: AbortSignal): Promise<Peer> {
+  async peer(member: Member, signal?: AbortSignal, patienceMs = settleMs): Promise<Peer> {
     const contact = this.#contact(member.id);
     const reachable = (): boolean => contact.peer !== undefined && this.#o.network.link(member.id).state === 'up';
-    if (!reachable() && this.#mayCome(member.id, contact)) {
-      const patience = AbortSignal.any([signal, AbortSignal.timeout(settleMs)]);
-      await until(this.changes, () => reachable() || !this.#mayCome(member.id, contact), patience).catch(
-        (error: unknown) => {
-          if (signal.aborted) throw error;
-        },
-      );
-    }
+    const settled = (): boolean => reachable() || !this.#mayCome(member.id, contact);
+    await until(this.changes, settled, { ...(signal && { signal }), timeoutMs: patienceMs });
     if (contact.peer && reachable()) return contact.peer;
     const seen = contact.lastSeen ? `last seen ${contact.lastSeen}` : 'not seen since this daemon started';
     throw new NiiaError('offline', `${member.name} is offline (${seen})`, this.#offlineHint());
@@ -112,8 +107,8 @@ export class Machines {
   #mayCome(id: string, contact: Contact): boolean {
     const { network } = this.#o;
     if (network.link(id).state === 'connecting' || network.presence(id)?.present === true) return true;
-    // The gateway has not said yet who is there.
-    if (network.gatewayStatus.state === 'connecting') return true;
+    // The gateway has not said yet who is there, or the others have not found back to the one that started with us.
+    if (network.gatewayStatus.state === 'connecting' || performance.now() - this.#started < settleMs) return true;
     return contact.online;
   }
 

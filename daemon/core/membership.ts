@@ -7,6 +7,7 @@ import type { ConfigStore } from '../home/config.ts';
 import type { Log } from '../home/log.ts';
 import { connectGuest } from '../mesh/guest-client.ts';
 import type { Identity } from '../team/identity.ts';
+import type { InviteCode } from '../team/invite-code.ts';
 import { decodeInvite, encodeInvite, ticketId } from '../team/invite-code.ts';
 import { requestJoin, serveJoin } from '../team/join.ts';
 import type { TeamStore } from '../team/team-store.ts';
@@ -119,7 +120,7 @@ export class Membership {
     leave: boolean,
     signal: AbortSignal,
   ): Promise<ResultOf<'team.join'>> {
-    const { identity, team, config, network, machines } = this.#o;
+    const { team } = this.#o;
     const code = decodeInvite(text);
     if (code.team === team.current.team.id && team.self) {
       throw new NiiaError('already_member', `this machine is a member of ${team.current.team.name} already`);
@@ -132,12 +133,28 @@ export class Membership {
       );
     }
     this.#mayLeave(leave);
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(joinMs)]);
+    const limit = new AbortController();
+    const timer = setTimeout(
+      () => limit.abort(new NiiaError('timeout', 'the join took too long', 'Try the same code again.')),
+      joinMs,
+    );
+    const abort = (): void => limit.abort(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await this.#joinWith(code, name, limit.signal);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async #joinWith(code: InviteCode, name: string | undefined, signal: AbortSignal): Promise<ResultOf<'team.join'>> {
+    const { identity, team, config, network, machines } = this.#o;
     const lane = await connectGuest({
       urls: code.urls,
       fingerprint: code.fingerprint,
       ticket: ticketId(code.secret),
-      signal: limit,
+      signal,
     });
     const ownName = team.self?.name ?? identity.name;
     const joined = await requestJoin({
@@ -146,7 +163,7 @@ export class Membership {
       identity,
       name: name ?? ownName,
       nameChosen: name !== undefined,
-      signal: limit,
+      signal,
     });
     this.#farewell();
     team.replace(joined.roster);
@@ -156,7 +173,7 @@ export class Membership {
     const inviter = joined.roster.find(joined.inviter);
     if (inviter) {
       // A member is a member whether or not its first link is quick.
-      await machines.peer(inviter, AbortSignal.timeout(firstLinkMs)).catch((error: unknown) => {
+      await machines.peer(inviter, signal, firstLinkMs).catch((error: unknown) => {
         this.#o.log.warn('joined, but the inviter cannot be reached yet', { error });
       });
     }

@@ -36,24 +36,34 @@ export class Changes {
   }
 }
 
-/** Resolves when `condition` holds, looked at after each change; rejects with the signal's reason. */
-export async function until(changes: Changes, condition: () => boolean, signal: AbortSignal): Promise<void> {
-  if (condition()) return;
-  await new Promise<void>((resolve, reject) => {
+/**
+ * Whether `condition` came to hold within `timeoutMs`, looked at after each change. Rejects with the signal's reason.
+ */
+export async function until(
+  changes: Changes,
+  condition: () => boolean,
+  { signal, timeoutMs }: { signal?: AbortSignal; timeoutMs: number },
+): Promise<boolean> {
+  signal?.throwIfAborted();
+  if (condition()) return true;
+  return await new Promise<boolean>((resolve, reject) => {
     const stop = (): void => {
       unsubscribe();
-      signal.removeEventListener('abort', abort);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
     };
     const abort = (): void => {
       stop();
-      reject(signal.reason);
+      reject(signal?.reason);
     };
-    const unsubscribe = changes.subscribe(() => {
-      if (!condition()) return;
+    const settle = (held: boolean): void => {
       stop();
-      resolve();
+      resolve(held);
+    };
+    const timer = setTimeout(() => settle(condition()), timeoutMs);
+    const unsubscribe = changes.subscribe(() => {
+      if (condition()) settle(true);
     });
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+    signal?.addEventListener('abort', abort, { once: true });
   });
 }

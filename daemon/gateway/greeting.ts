@@ -7,6 +7,7 @@ import { agreeOnVersion, protocolRange } from '../../shared/protocol/version.ts'
 import { RosterAssembly } from '../mesh/gateway-wire.ts';
 import { TransportClosed } from '../mesh/transport-closed.ts';
 import { machineId, verifySignature } from '../team/identity.ts';
+import type { SignedStatement } from '../team/roster.ts';
 import { Roster } from '../team/roster.ts';
 import type { Line, LineUser } from './line.ts';
 
@@ -83,9 +84,8 @@ export class Greeting implements LineUser {
   #step(line: Line, message: ToGateway): void {
     if (this.#proved) {
       if (message.type !== 'roster') throw outOfTurn(message.type);
-      if (!line.charge(1)) return;
       const statements = this.#assembly.add(message);
-      if (statements) this.#admit(line, this.#proved, Roster.verify(statements));
+      if (statements) this.#admit(line, this.#proved, statements);
     } else if (message.type === 'hello') {
       this.#prove(message);
       this.#hello(line, message);
@@ -118,8 +118,11 @@ export class Greeting implements LineUser {
     line.send({ type: 'roster-wanted' });
   }
 
-  #admit(line: Line, hello: Hello, theirs: Roster): void {
+  #admit(line: Line, hello: Hello, statements: SignedStatement[]): void {
     const ours = this.#door.roster(hello.team);
+    // A stranger's own chain is not worth checking ten thousand signatures: only members know how the team's begins.
+    if (ours && statements[0]?.sig !== ours.statements[0]?.sig) throw notAMember(ours);
+    const theirs = Roster.verify(statements);
     const wins = theirs.team.id === hello.team && (!ours || ours.losesTo(theirs));
     const roster = wins ? theirs : ours;
     if (!roster?.members.has(hello.machine)) throw notAMember(roster);

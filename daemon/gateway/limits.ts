@@ -4,10 +4,12 @@ import { gatewayLimits } from '../../shared/protocol/gateway.ts';
 export const serverLimits = {
   ...gatewayLimits,
   /** How often silence, greetings and lanes are looked at. */
-  tickMs: 1_000,
+  tickMs: 500,
   /** Connections that have not proved a key yet, from one address and in all. */
   greetingsPerAddress: 64,
   greetings: 512,
+  /** How long a TLS handshake and how long a request may take. */
+  requestMs: 5_000,
   /** Control messages and rosters that may wait for a machine that does not read. */
   controlBacklog: 8 << 20,
   /** Tickets of one machine, used and expired ones included. */
@@ -15,7 +17,7 @@ export const serverLimits = {
   /** How long a ticket is remembered after it expired, to tell a late guest why. */
   ticketMemoryMs: 60 * 60_000,
   /** How many control messages one message of a roster counts for: checking signatures takes long. */
-  rosterCost: 50,
+  rosterCost: 10,
   /** How long a drain waits for what is on its way. */
   drainMs: 3_000,
   /** How often last-seen times are written. */

@@ -2,19 +2,20 @@ import { once } from 'node:events';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { isErrno } from '../home/files.ts';
 import { acceptWebSocket, connectPath } from '../mesh/websocket.ts';
+import type { ServerLimits } from './limits.ts';
 import { AddressQuota } from './rate-limit.ts';
 import type { Remote } from './server.ts';
 
 /** What is served; a `GatewayServer`. */
 export interface ServedGateway {
   readonly ready: boolean;
-  readonly limits: { readonly greetingsPerAddress: number; readonly greetings: number };
+  readonly limits: Pick<ServerLimits, 'greetingsPerAddress' | 'greetings' | 'requestMs'>;
   accept(transport: Transport, remote: Remote): void;
   metrics(): string;
 }
@@ -30,45 +31,42 @@ export interface ListenOptions {
 
 export interface GatewayListener {
   readonly port: number;
-  /** Takes no connection any more and waits for those that are ending; what is left after two seconds is cut. */
+  /** Takes no connection any more and waits for those whose close is on its way; what is left after 2.5 s is cut. */
   close(): Promise<void>;
 }
 
-/** A client that takes longer to send its request is cut off. */
-const httpTimeouts = {
-  headersTimeout: 5_000,
-  requestTimeout: 5_000,
-  keepAliveTimeout: 2_000,
-  connectionsCheckingInterval: 1_000,
-};
-const handshakeTimeout = 5_000;
 const maxHeaderSize = 8 << 10;
 const closeMs = 2_500;
 
 /** Serves a gateway over HTTPS: `/healthz`, `/readyz`, `/metrics` and WebSockets on `/v1/connect`. */
 export async function listenGateway({ host, port, tls, server }: ListenOptions): Promise<GatewayListener> {
-  const options = { ...httpTimeouts, maxHeaderSize, noDelay: true };
+  const { requestMs, greetingsPerAddress, greetings } = server.limits;
+  const options = {
+    headersTimeout: requestMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: Math.min(1_000, requestMs),
+    keepAliveTimeout: 2_000,
+    maxHeaderSize,
+    noDelay: true,
+  };
   const answer: RequestListener = (request, response) => serve(server, request, response);
   const http: Server = tls
-    ? createHttpsServer({ ...options, handshakeTimeout, cert: tls.cert, key: tls.key }, answer)
+    ? createHttpsServer({ ...options, handshakeTimeout: requestMs, cert: tls.cert, key: tls.key }, answer)
     : createHttpServer(options, answer);
-  const sockets = new Set<Socket>();
-  const quota = new AddressQuota(server.limits.greetingsPerAddress, server.limits.greetings);
-  const places = new Map<string, () => void>();
+  const quota = new AddressQuota(greetingsPerAddress, greetings);
+  const connections = new Map<string, { socket: Socket; release: () => void; upgraded: boolean }>();
 
   // Counted from the first packet on: a connection holds a place until it is known who it is.
   http.on('connection', (socket: Socket) => {
-    const release = quota.take(socket.remoteAddress ?? '');console.log('conn', nameOf(socket), !!release);
+    const release = quota.take(socket.remoteAddress ?? '');
     if (!release) {
       socket.destroy();
       return;
     }
-    const key = nameOf(socket);
-    sockets.add(socket);
-    places.set(key, release);
-    socket.once('close', () => {console.log('close',key);
-      sockets.delete(socket);
-      places.delete(key);
+    const name = nameOf(socket);
+    connections.set(name, { socket, release, upgraded: false });
+    socket.once('close', () => {
+      connections.delete(name);
       release();
     });
   });
@@ -84,10 +82,11 @@ export async function listenGateway({ host, port, tls, server }: ListenOptions):
       refuseUpgrade(socket, '503 Service Unavailable');
       return;
     }
-    const key = nameOf(request.socket);console.log('upgrade', key, places.has(key));
+    const connection = connections.get(nameOf(request.socket));
+    if (connection) connection.upgraded = true;
     const address = request.socket.remoteAddress ?? '';
     acceptWebSocket(request, socket, head, (transport) =>
-      server.accept(transport, { address, greeted: () => places.get(key)?.() }),
+      server.accept(transport, { address, greeted: () => connection?.release() }),
     );
   });
 
@@ -97,14 +96,16 @@ export async function listenGateway({ host, port, tls, server }: ListenOptions):
   } catch (error) {
     throw listenError(error, host, port);
   }
+  const address = http.address();
+  if (address === null || typeof address === 'string') throw new NiiaError('internal', 'the listener has no port');
   return {
-    port: (http.address() as AddressInfo).port,
+    port: address.port,
     close: async () => {
       const closed = once(http, 'close');
       http.close();
-      http.closeIdleConnections();
+      for (const { socket, upgraded } of connections.values()) if (!upgraded) socket.destroy();
       const timer = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
+        for (const { socket } of connections.values()) socket.destroy();
       }, closeMs);
       await closed;
       clearTimeout(timer);

@@ -62,11 +62,7 @@ export class GatewayServer {
     this.#desk = {
       ticket: (member, message) => this.#guests.control(member, message),
       toGuest: (member, index, bytes) => this.#guests.toGuest(member, index, bytes),
-      memberLeft: (member) => {
-        this.#guests.memberLeft(member);
-        if (member.team.size === 0 && this.#teams.get(member.team.id) === member.team)
-          this.#teams.delete(member.team.id);
-      },
+      memberLeft: (member) => this.#guests.memberLeft(member),
       removed: (team, machine) => this.#guests.removed(team, machine),
       refused: (code) => this.counters.refuse(code),
     };
@@ -121,6 +117,7 @@ export class GatewayServer {
   /** Serves a team no more: its machines are refused. */
   dropTeam(id: string): void {
     const team = this.#teams.get(id);
+    this.#teams.delete(id);
     this.#o.store.forget(id);
     for (const { line } of [...(team?.members ?? [])]) {
       line.refuse(new NiiaError('not_a_member', 'this gateway does not serve that team any more'));
@@ -131,7 +128,7 @@ export class GatewayServer {
     return prometheusText(this.counters, {
       connections: this.#memberLines().length,
       greetings: this.#greetings.size,
-      teams: this.#teams.size,
+      teams: [...this.#teams.values()].filter(({ size }) => size > 0).length,
       guests: this.#guests.size,
       waitingBytes: this.#lines().reduce((bytes, line) => bytes + line.outbox.waitingBytes, 0),
       draining: this.#draining,
@@ -206,6 +203,7 @@ export class GatewayServer {
       line.tick(now);
     }
     this.#guests.tick(now);
+    for (const [id, { size }] of this.#teams) if (size === 0) this.#teams.delete(id);
     if (now - this.#flushedAt < this.#limits.seenMs) return;
     this.#flushedAt = now;
     this.#o.store.flush();

@@ -24,7 +24,7 @@ export interface ScreenText extends Size {
   /** The output that it was drawn from ends here. */
   offset: number;
   cursor: { x: number; y: number };
-  /** Scrollback lines asked for, then the screen; without trailing blanks, and without empty lines below text and cursor. */
+  /** Scrollback lines asked for, then the screen; without the cells at their ends that nothing was written to, and without empty lines below text and cursor. */
   lines: string[];
 }
 

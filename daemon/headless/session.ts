@@ -329,16 +329,15 @@ export class Session {
     if (input && input.waitingBytes < mostReplies) input.typeAtPace(bytes);
   }
 
-  #apply(size: Size | undefined): void {
+  #apply(wanted: Size | undefined): void {
     const { meta } = this.#parts;
-    if (!size || !this.#live || (size.cols === meta.cols && size.rows === meta.rows)) return;
-    const { cols, rows } = size;
-    meta.cols = cols;
-    meta.rows = rows;
+    if (!wanted || !this.#live || (wanted.cols === meta.cols && wanted.rows === meta.rows)) return;
+    const size: Size = { cols: wanted.cols, rows: wanted.rows };
+    Object.assign(meta, size);
     const offset = this.log.end;
     this.#live.pty.resize(size);
     this.#live.screen.resize(size);
-    this.#sizes.push({ offset, size: { cols, rows } });
+    this.#sizes.push({ offset, size });
     if (this.#sizes.length > sizesKept) this.#sizes.shift();
     for (const follower of this.#followers) follower.resized?.(offset, size);
     this.#parts.changed();

@@ -1,6 +1,6 @@
 /**
  * When a machine dials its gateway again. A connection that was lost is dialled within 50 ms, then with growing, jittered
- * pauses of at most 5 s, for ever; one that was refused every 30 s, and at once when the roster changes.
+ * pauses of at most 1 s, for ever; one that was refused every 30 s, and at once when the roster changes.
  */
 export type ReconnectState =
   | { phase: 'stopped' }
@@ -30,7 +30,7 @@ export type ReconnectAction =
 
 const firstPause = 50;
 const secondPause = 100;
-const longestPause = 5_000;
+const longestPause = 1_000;
 const refusedPause = 30_000;
 /** A connection that ended sooner counts as a failed attempt: a gateway that lets in and throws out is not hammered. */
 const stableAfter = 500;

@@ -54,7 +54,7 @@ interface Generation {
 }
 
 /** How many changes of key a receiver may have missed: control frames may be lost, data frames never are. */
-const mostMissed = 2;
+const mostMissed = 8;
 
 /**
  * One direction of one kind of frame: the key changes after every `framesPerKey` counters by a one-way step, on both

@@ -5,6 +5,7 @@ import type { Log } from '../home/log.ts';
 import { version } from '../home/version.ts';
 import type { Identity } from '../team/identity.ts';
 import type { Member, Roster, SignedStatement } from '../team/roster.ts';
+import type { LinkOptions } from './link.ts';
 import { nodeLinkCrypto } from './link-crypto.ts';
 import { type LinkClock, type LinkFigures, LinkRunner, type LinkStatus, systemClock } from './link-runner.ts';
 import type { LinkHandshake } from './link-setup.ts';
@@ -22,8 +23,8 @@ export interface MeshOptions {
   changed: (machineId: string) => void;
   log: Pick<Log, 'debug' | 'info'>;
   clock?: LinkClock;
-  /** Milliseconds without a word after which a link is given up; a day unless said. */
-  dropMs?: number;
+  /** Milliseconds without a word after which a link is given up (a day unless said); the rest is for tests. */
+  tuning?: Partial<Pick<LinkOptions, 'dropMs' | 'framesPerKey' | 'crypto'>>;
 }
 
 const nowhere: LinkStatus = { state: 'down', path: null, rttMs: null, since: null, candidates: [] };
@@ -78,7 +79,7 @@ export class Mesh {
   }
 
   #newLink(remote: string): LinkRunner {
-    const { identity, roster, log, clock, dropMs } = this.#o;
+    const { identity, roster, log, clock, tuning } = this.#o;
     const who = () => roster().members.get(remote)?.name ?? remote;
     let state = '';
     return new LinkRunner({
@@ -89,7 +90,7 @@ export class Mesh {
         crypto: nodeLinkCrypto,
         membership: { roster, self: identity.id, remote },
         handshake: (initiator) => this.#handshake(remote, initiator),
-        ...(dropMs === undefined ? {} : { dropMs }),
+        ...tuning,
       },
       clock: clock ?? systemClock,
       opened: (member, transport) => {

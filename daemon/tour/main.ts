@@ -125,7 +125,8 @@ try {
   }
 } catch (error) {
   failed = !interrupted;
-  if (failed) process.stderr.write(`niia: the tour stopped: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (failed)
+    process.stderr.write(`niia: the tour stopped: ${error instanceof Error ? error.message : String(error)}\n`);
 } finally {
   say(values.once && !interrupted ? 'The tour is over; both machines go down.' : '\nBoth machines go down.');
   for (const machine of [b, a]) {

@@ -73,7 +73,9 @@ function generator(seed) {
  */
 function logLine(number, random) {
   const at = new Date(1_773_479_213_000 + number * 7).toISOString();
-  const level = ['\u001b[32mINFO\u001b[0m ', '\u001b[32mINFO\u001b[0m ', '\u001b[33mWARN\u001b[0m ', 'DEBUG'][random(4)];
+  const level = ['\u001b[32mINFO\u001b[0m ', '\u001b[32mINFO\u001b[0m ', '\u001b[33mWARN\u001b[0m ', 'DEBUG'][
+    random(4)
+  ];
   const where = ['http', 'db.pool', 'scheduler', 'auth'][random(4)];
   const what = [
     `GET /api/v1/orders/${random(1e6)} 200 ${random(900)} ms, ${random(65_536)} bytes`,
@@ -172,7 +174,9 @@ function checkArrived(way, chunks, log, mark) {
   const all = Buffer.concat(chunks);
   const digest = createHash('sha256').update(all.subarray(0, log.shownBytes)).digest('hex');
   if (digest !== log.digest) {
-    throw new Error(`${way.name}: the right number of bytes arrived, but not the right ones: ${firstDifference(all, log)}`);
+    throw new Error(
+      `${way.name}: the right number of bytes arrived, but not the right ones: ${firstDifference(all, log)}`,
+    );
   }
   return 1;
 }

@@ -34,7 +34,9 @@ class Client {
   }
 
   #endedError() {
-    return new Error(`${this.name} ended (${this.#ended}); it last said: ${JSON.stringify(this.#recent.toString().slice(-500))}`);
+    return new Error(
+      `${this.name} ended (${this.#ended}); it last said: ${JSON.stringify(this.#recent.toString().slice(-500))}`,
+    );
   }
 
   /**
@@ -55,7 +57,10 @@ class Client {
         stop();
         reject(error);
       };
-      const limit = setTimeout(() => fail(new Error(`${this.name}: ${what} did not come in ${patienceMs} ms`)), patienceMs);
+      const limit = setTimeout(
+        () => fail(new Error(`${this.name}: ${what} did not come in ${patienceMs} ms`)),
+        patienceMs,
+      );
       const done = (/** @type {T} */ value) => {
         stop();
         resolve(value);

@@ -1,6 +1,6 @@
 import { TerminalClient } from './client.mjs';
 import { CpuMeter } from './processes.mjs';
-import { medianRatio, median, quantile, rotated } from './statistics.mjs';
+import { median, medianRatio, quantile, rotated } from './statistics.mjs';
 
 /**
  * A program that shows what is typed, as a shell's line editor does: the terminal itself echoes nothing.
@@ -19,7 +19,7 @@ const warmUp = 50;
 
 /**
  * Types letters and awaits the echo of each; the times in microseconds.
- * @param {{ write(text: string): void, watch: TerminalClient['watch'] }} client
+ * @param {TerminalClient | import('./rpc-probe.ts').AttachProbe} client
  * @param {number} count
  */
 export async function typeAndAwait(client, count) {
@@ -27,7 +27,8 @@ export async function typeAndAwait(client, count) {
   for (let index = 0; index < count; index++) {
     const letter = letters.charAt(index % letters.length);
     const code = letter.charCodeAt(0);
-    const echo = client.watch('an echo', (bytes, /** @type {(at: number) => void} */ done) => {
+    /** @type {Promise<number>} */
+    const echo = client.watch('an echo', (bytes, done) => {
       if (bytes.includes(code)) done(performance.now());
     });
     const typed = performance.now();
@@ -50,7 +51,13 @@ export async function measureEcho(scratch, ways, { rounds, keystrokes }) {
     const client = new TerminalClient(way.name, way.command, { env: way.env, cwd: scratch.root });
     scratch.defer(() => client.close());
     await client.until('ready');
-    runs.push({ way, client, meter: new CpuMeter(), p50: /** @type {number[]} */ ([]), p95: /** @type {number[]} */ ([]) });
+    runs.push({
+      way,
+      client,
+      meter: new CpuMeter(),
+      p50: /** @type {number[]} */ ([]),
+      p95: /** @type {number[]} */ ([]),
+    });
   }
   for (let round = 0; round < rounds; round++) {
     for (const { way, client, meter, p50, p95 } of rotated(runs, round)) {

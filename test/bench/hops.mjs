@@ -10,15 +10,15 @@ import { median, quantile, rotated } from './statistics.mjs';
  * Round trips that go ever further, measured from inside the bench: without the client program and its terminal.
  * @param {typeof import('./rpc-probe.ts').RpcProbe} Probe
  * @param {{ near: import('./machines.mjs').Machine, far: import('./machines.mjs').Machine }} pair
- * @param {{ here: string, there: string }} sessions of the echoing program, on the near and on the far machine
+ * @param {{ here: [string, string], there: string }} sessions of the echoing program, on the near and on the far machine
  * @param {{ rounds: number, keystrokes: number }} options
  * @returns {Promise<Hop[]>}
  */
 export async function measureHops(Probe, { near, far }, { here, there }, { rounds, keystrokes }) {
   const daemon = await Probe.open(near.home);
   const headless = await Probe.openSocket(near.headless.socket);
-  const direct = await headless.attach(here);
-  const local = await daemon.attach(here);
+  const direct = await headless.attach(here[0]);
+  const local = await daemon.attach(here[1]);
   const remote = await daemon.attach(there, far.name);
   const echo = (/** @type {import('./rpc-probe.ts').AttachProbe} */ probe) => () => typeAndAwait(probe, keystrokes);
   const pings = (/** @type {() => Promise<number>} */ ping) => async () => {

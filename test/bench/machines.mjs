@@ -84,7 +84,7 @@ function record(file) {
 export async function embeddedPair(scratch) {
   const [near, far] = [new Machine(scratch, 'A'), new Machine(scratch, 'B')];
   await near.run('up');
-  await far.run('join', await near.run('invite', '--role', 'admin'));
+  await far.run('join', await near.run('invite'));
   return { near, far, gateway: undefined };
 }
 
@@ -97,7 +97,7 @@ export async function standalonePair(scratch) {
   const { url, pid } = await startGateway(scratch);
   const [near, far] = [new Machine(scratch, 'C'), new Machine(scratch, 'D')];
   await near.run('up', '--gateway', url);
-  await far.run('join', await near.run('invite', '--role', 'admin'));
+  await far.run('join', await near.run('invite'));
   return { near, far, gateway: { label: 'gateway', pid } };
 }
 

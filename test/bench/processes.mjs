@@ -9,7 +9,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 export function cpuMicros(pid) {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
-    const nanos = threads.map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]));
+    const nanos = threads.map((thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+    );
     return nanos.reduce((sum, one) => sum + one, 0) / 1000;
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return Number.NaN;
@@ -43,6 +45,7 @@ export class CpuMeter {
  */
 export function memoryOf(pid) {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const field = (/** @type {string} */ name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024;
+  const field = (/** @type {string} */ name) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024;
   return { pss: field('Pss'), rss: field('Rss') };
 }

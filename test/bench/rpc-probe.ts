@@ -1,5 +1,5 @@
-import { connect } from 'node:net';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { Home } from '../../daemon/home/home.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
 import type { TypedCall } from '../../shared/rpc/client.ts';
@@ -61,7 +61,7 @@ export class RpcProbe {
     const params = { session, client: `bench-${process.pid}-${performance.now()}`, cols: 80, rows: 24 };
     const call = typedCall(this.#peer, 'session.attach', params, { to });
     const probe = new AttachProbe(call);
-    await probe.watch('the first output', (_, done: (value: void) => void) => done());
+    await probe.watch('the first output', (bytes, done: (length: number) => void) => done(bytes.length));
     return probe;
   }
 
@@ -74,21 +74,26 @@ export class RpcProbe {
 export class AttachProbe {
   readonly #call: TypedCall<'session.attach'>;
   #listener: (bytes: Uint8Array) => void = () => undefined;
+  #lost: (error: Error) => void = () => undefined;
 
   constructor(call: TypedCall<'session.attach'>) {
     this.#call = call;
     call.source(streams.output).onData((bytes) => this.#listener(bytes));
+    call.result.then(
+      () => this.#lost(new Error('the session ended')),
+      (error: Error) => this.#lost(error),
+    );
   }
 
   write(text: string): void {
     this.#call.sink(streams.input).write(Buffer.from(text));
   }
 
-  /** Calls `listen` with each chunk until it calls its second argument; rejects when the session's connection is lost. */
-  watch<T>(what: string, listen: (bytes: Uint8Array, done: (value: T) => void) => void): Promise<T> {
+  /** Calls `listen` with each chunk until it calls its second argument; rejects when the call ends before. */
+  watch<T>(_what: string, listen: (bytes: Uint8Array, done: (value: T) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#listener = (bytes) => listen(bytes, resolve);
-      this.#call.result.then(() => reject(new Error(`the session ended before ${what}`)), reject);
+      this.#lost = reject;
     });
   }
 

@@ -13,6 +13,8 @@ export class Scratch {
   /** @type {Array<() => unknown>} */
   #steps = [];
   #closed = false;
+  /** @type {NodeJS.ProcessEnv} */
+  #profiling = {};
 
   /** @param {string[]} parts */
   path(...parts) {
@@ -26,7 +28,15 @@ export class Scratch {
    */
   env(extra = {}) {
     const { NIIA_SESSION: _, NIIA_LOG: __, NIIA_HOME: ___, TMUX: ____, ...outer } = process.env;
-    return { ...outer, LANG: 'C.UTF-8', TERM: 'xterm-256color', NIIA_BENCH: this.root, ...extra };
+    return { ...outer, LANG: 'C.UTF-8', TERM: 'xterm-256color', NIIA_BENCH: this.root, ...this.#profiling, ...extra };
+  }
+
+  /**
+   * From here on each Node process that is started writes a CPU profile into `folder` when it ends.
+   * @param {string} folder
+   */
+  profileInto(folder) {
+    this.#profiling = { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` };
   }
 
   /**

@@ -5,16 +5,17 @@
  */
 export function quantile(values, share) {
   const sorted = Float64Array.from(values).sort();
-  if (sorted.length === 0) return Number.NaN;
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }
 
-/** @param {Iterable<number>} values */
+/**
+ * NaN for an empty sample.
+ * @param {Iterable<number>} values
+ */
 export function median(values) {
   const sorted = Float64Array.from(values).sort();
-  if (sorted.length === 0) return Number.NaN;
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return low === undefined || high === undefined ? Number.NaN : (low + high) / 2;
 }
 
 /**
@@ -24,7 +25,7 @@ export function median(values) {
  * @param {number[]} yardstick
  */
 export function medianRatio(values, yardstick) {
-  return median(values.map((value, round) => value / yardstick[round]));
+  return median(values.map((value, round) => value / (yardstick[round] ?? Number.NaN)));
 }
 
 /**

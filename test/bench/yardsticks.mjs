@@ -60,6 +60,12 @@ export class Yardsticks {
     return this.#tmux('start-server', ';', 'set', '-g', 'status', 'off', ';', 'new-session', script);
   }
 
+  /** Starts a server with one session, unless it runs. */
+  async startTmux() {
+    const [file = '', ...args] = this.#tmux('new-session', '-d', 'exec sleep 1000');
+    await this.#scratch.run(file, args, { env: this.tmuxEnv });
+  }
+
   /** @param {string} script */
   ssh(script) {
     const options = {

@@ -1,4 +1,4 @@
-import { Mesh } from '../../daemon/mesh/mesh.ts';
+import { Mesh, type MeshOptions } from '../../daemon/mesh/mesh.ts';
 import type { Identity } from '../../daemon/team/identity.ts';
 import type { Roster } from '../../daemon/team/roster.ts';
 import { NiiaError } from '../../shared/errors.ts';
@@ -28,6 +28,7 @@ export class SimMachine {
   readonly #time: SimTime;
   readonly #roster: Roster;
   readonly #report: (problem: string) => void;
+  readonly #tuning: NonNullable<MeshOptions['tuning']>;
   mesh: Mesh;
   other: SimMachine | undefined;
   /** How often a link opened and ended here. */
@@ -49,12 +50,14 @@ export class SimMachine {
     time: SimTime;
     roster: Roster;
     report: (problem: string) => void;
+    tuning: NonNullable<MeshOptions['tuning']>;
   }) {
     this.identity = o.identity;
     this.clock = o.clock;
     this.#time = o.time;
     this.#roster = o.roster;
     this.#report = o.report;
+    this.#tuning = o.tuning;
     this.mesh = this.#start();
   }
 
@@ -85,6 +88,7 @@ export class SimMachine {
       changed: () => undefined,
       log: { debug: () => undefined, info: () => undefined },
       clock: this.clock,
+      tuning: this.#tuning,
     });
     return mesh;
   }

@@ -36,7 +36,11 @@ export class TestMachine {
   }
 
   spawn(args: readonly string[], options: RunOptions = {}): ChildProcess {
-    return spawn(node, [entry, ...args], { env: { ...this.env, ...options.env }, cwd: options.cwd ?? this.home, stdio: 'pipe' });
+    return spawn(node, [entry, ...args], {
+      env: { ...this.env, ...options.env },
+      cwd: options.cwd ?? this.home,
+      stdio: 'pipe',
+    });
   }
 
   /** Runs a command to its end, whatever that is. */
@@ -54,7 +58,8 @@ export class TestMachine {
     const limit = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 60_000);
     const [code, signal] = await once(child, 'close');
     clearTimeout(limit);
-    if (signal === 'SIGKILL') throw new Error(`niia ${args.join(' ')} on ${this.name} took too long; stderr: ${stderr}`);
+    if (signal === 'SIGKILL')
+      throw new Error(`niia ${args.join(' ')} on ${this.name} took too long; stderr: ${stderr}`);
     return { code, stdout: Buffer.concat(out), stderr };
   }
 
@@ -66,7 +71,7 @@ export class TestMachine {
   }
 
   async json<T = Record<string, unknown>>(...args: string[]): Promise<T> {
-    return JSON.parse(await this.ok(...args, '--json')) as T;
+    return JSON.parse(await this.ok('--json', ...args)) as T;
   }
 
   get daemonPid(): number {

@@ -1,8 +1,8 @@
-import { type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type TestMachine, killAndWait, withTeam } from '../support/machine.ts';
+import { killAndWait, type TestMachine, withTeam } from '../support/machine.ts';
 
 /** A standalone gateway on a fixed port, killed and started again at will. */
 class Gateway {
@@ -31,7 +31,9 @@ class Gateway {
   }
 }
 
-async function withGatewayTeam(body: (a: TestMachine, b: TestMachine, gateway: Gateway) => Promise<void>): Promise<void> {
+async function withGatewayTeam(
+  body: (a: TestMachine, b: TestMachine, gateway: Gateway) => Promise<void>,
+): Promise<void> {
   await withTeam(['A', 'B'], async (a, b) => {
     const gateway = new Gateway(a);
     await gateway.start();
@@ -55,7 +57,9 @@ describe('through a gateway that is killed and started again in mid-stream', () 
       // The shell prints in bursts, so that the stream is still going when the gateway goes.
       const script = `for i in 0 1 2 3 4 5 6 7 8 9; do seq $((i * ${lines / 10} + 1)) $(((i + 1) * ${lines / 10})); sleep 0.4; done`;
       await a.ok('remote', 'new', 'B', '--name', 'numbers', '--', 'bash', '-c', `sleep 1; ${script}`);
-      const reader = a.run(['remote', 'read', 'B', '--session', 'numbers', '--raw', '--since', '0', '--follow'], { timeoutMs: 80_000 });
+      const reader = a.run(['remote', 'read', 'B', '--session', 'numbers', '--raw', '--since', '0', '--follow'], {
+        timeoutMs: 80_000,
+      });
       for (let round = 0; round < 3; round++) {
         await pause(1_200);
         await gateway.kill();
@@ -64,7 +68,9 @@ describe('through a gateway that is killed and started again in mid-stream', () 
       const { stdout, code } = await reader;
       expect(code).toBe(0);
       expect(stdout.length).toBe(numbers.length);
-      expect(createHash('sha256').update(stdout).digest('hex')).toBe(createHash('sha256').update(numbers).digest('hex'));
+      expect(createHash('sha256').update(stdout).digest('hex')).toBe(
+        createHash('sha256').update(numbers).digest('hex'),
+      );
     });
   });
 
@@ -93,7 +99,12 @@ describe('through a gateway that is killed and started again in mid-stream', () 
       stop = true;
       await chaos;
       expect(results.filter((code) => code !== 0)).toEqual([]);
-      await expect.poll(async () => (await a.run(['remote', 'ask', 'B', 'cat typed.txt'])).stdout.toString().match(/<\d+>/g)?.length, { timeout: 20_000 }).toBe(writes);
+      await expect
+        .poll(
+          async () => (await a.run(['remote', 'ask', 'B', 'cat typed.txt'])).stdout.toString().match(/<\d+>/g)?.length,
+          { timeout: 20_000 },
+        )
+        .toBe(writes);
       const typed = (await b.run(['ask', 'cat typed.txt'])).stdout.toString().match(/\d+/g)?.map(Number);
       expect(typed?.sort((x, y) => x - y)).toEqual(Array.from({ length: writes }, (_, i) => i));
     });
@@ -103,8 +114,19 @@ describe('through a gateway that is killed and started again in mid-stream', () 
 describe('a daemon killed at random points', () => {
   it('costs a follower no byte and a writer no key', async () => {
     await withTeam(['A'], async (a) => {
-      await a.ok('new', '--name', 'numbers', '--', 'bash', '-c', 'for i in $(seq 1 3000); do echo line $i; [ $((i % 100)) = 0 ] && sleep 0.1; done; read -r _');
-      const follower = a.run(['read', '--session', 'numbers', '--raw', '--since', '0', '--follow'], { timeoutMs: 60_000 });
+      await a.ok(
+        'new',
+        '--name',
+        'numbers',
+        '--',
+        'bash',
+        '-c',
+        'for i in $(seq 1 3000); do echo line $i; [ $((i % 100)) = 0 ] && sleep 0.1; done; read -r _',
+      );
+      const follower = a.run(['read', '--session', 'numbers', '--raw', '--since', '0', '--follow'], {
+        timeoutMs: 60_000,
+      });
+      await a.ok('wait', '--session', 'numbers', '--match', 'line 200', '--timeout', '20');
       for (let round = 0; round < 5; round++) {
         await pause(200 + 97 * round);
         await a.killDaemon();

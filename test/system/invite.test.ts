@@ -53,7 +53,12 @@ describe('an invite', () => {
     await withTeam(['A'], async (a) => {
       const code = await a.ok('invite');
       await withGuest(a, 'B', async (b) => {
-        for (const wrong of ['nonsense', 'niia1-AAAA', code.slice(0, -1), `${code.slice(0, 40)}${code[40] === 'A' ? 'B' : 'A'}${code.slice(41)}`]) {
+        for (const wrong of [
+          'nonsense',
+          'niia1-AAAA',
+          code.slice(0, -1),
+          `${code.slice(0, 40)}${code[40] === 'A' ? 'B' : 'A'}${code.slice(41)}`,
+        ]) {
           const { code: exit, stderr } = await b.run(['join', wrong, '--json']);
           expect([exit, error(stderr)]).toMatchObject([2, { code: 'bad_code' }]);
         }
@@ -82,7 +87,9 @@ describe('an invite', () => {
         expect((await b.run(['join', code])).code).toBe(1);
         expect(await b.json('join', code, '--leave')).toMatchObject({ role: 'admin' });
         expect((await c.run(['remote', 'ask', 'B', 'true'])).code).toBe(0);
-        await expect.poll(async () => (await a.json<{ members: unknown[] }>('team', 'show')).members.length, { timeout: 10_000 }).toBe(1);
+        await expect
+          .poll(async () => (await a.json<{ members: unknown[] }>('team', 'show')).members.length, { timeout: 10_000 })
+          .toBe(1);
         await b.ok('team', 'create', 'alone', '--leave');
       });
     });
@@ -102,21 +109,35 @@ describe('a gateway of its own', () => {
         gateway.once('exit', (code) => reject(new Error(`the gateway ended with ${code}`)));
       });
       expect(url).toMatch(/^wss:\/\/127\.0\.0\.1:\d+\/#\S+$/);
-      const at = (path: string): string => `curl -sk -o /dev/null -w '%{http_code}' https://${new URL(url).host}${path}`;
+      const at = (path: string): string =>
+        `curl -sk -o /dev/null -w '%{http_code}' https://${new URL(url).host}${path}`;
       await withGuest(host, 'A', async (a) => {
         await a.ok('up', '--gateway', url);
-        await expect.poll(async () => (await a.json<{ gateway: { state: string } }>('status')).gateway.state).toBe('connected');
+        await expect
+          .poll(async () => (await a.json<{ gateway: { state: string } }>('status')).gateway.state)
+          .toBe('connected');
         const code = await a.ok('invite');
         await withGuest(host, 'B', async (b) => {
           await b.ok('join', code);
-          expect((await a.run(['remote', 'ask', 'B', 'echo over the relay'])).stdout.toString()).toBe('over the relay\n');
+          expect((await a.run(['remote', 'ask', 'B', 'echo over the relay'])).stdout.toString()).toBe(
+            'over the relay\n',
+          );
           expect((await host.run(['ask', at('/healthz')])).stdout.toString()).toBe('200');
           expect((await host.run(['ask', at('/readyz')])).stdout.toString()).toBe('200');
-          expect((await host.run(['ask', `curl -sk https://${new URL(url).host}/metrics`])).stdout.toString()).toMatch(/^niia_gateway_\w+/m);
+          expect((await host.run(['ask', `curl -sk https://${new URL(url).host}/metrics`])).stdout.toString()).toMatch(
+            /^niia_gateway_\w+/m,
+          );
           const ended = new Promise((resolve) => gateway.once('exit', resolve));
           gateway.kill('SIGTERM');
           expect(await ended).toBe(0);
-          await expect.poll(async () => (await a.json<{ machines: Array<{ online: boolean }> }>('remote', 'status', 'list')).machines[1]?.online, { timeout: 15_000 }).toBe(false);
+          await expect
+            .poll(
+              async () =>
+                (await a.json<{ machines: Array<{ online: boolean }> }>('remote', 'status', 'list')).machines[1]
+                  ?.online,
+              { timeout: 15_000 },
+            )
+            .toBe(false);
         });
       });
     });

@@ -4,7 +4,19 @@ import { describe, expect, it } from 'vitest';
 import { endLeftovers, isAlive, killAndWait, withTeam } from '../support/machine.ts';
 
 interface MachineList {
-  machines: Array<{ name: string; id: string; self: boolean; online: boolean; path: string | null; rttMs: number | null; headless: string; sessions: number; role: string; version: string; labels: Record<string, string> }>;
+  machines: Array<{
+    name: string;
+    id: string;
+    self: boolean;
+    online: boolean;
+    path: string | null;
+    rttMs: number | null;
+    headless: string;
+    sessions: number;
+    role: string;
+    version: string;
+    labels: Record<string, string>;
+  }>;
 }
 
 describe('two machines in one team', () => {
@@ -18,7 +30,15 @@ describe('two machines in one team', () => {
       const asked = await a.run(['remote', 'ask', 'B', 'echo out; echo err >&2; exit 7']);
       expect(asked).toMatchObject({ code: 7, stderr: 'err\n' });
       expect(asked.stdout.toString()).toBe('out\n');
-      const made = await a.json<{ session: string; machine: string; pid: number }>('remote', 'new', 'B', '--name', 'main', '--', 'cat');
+      const made = await a.json<{ session: string; machine: string; pid: number }>(
+        'remote',
+        'new',
+        'B',
+        '--name',
+        'main',
+        '--',
+        'cat',
+      );
       expect(made).toMatchObject({ session: 'local-1', machine: 'B' });
       expect(isAlive(made.pid)).toBe(true);
       const written = await a.json('remote', 'write', 'B', 'hello\r');
@@ -27,8 +47,12 @@ describe('two machines in one team', () => {
       await a.ok('remote', 'wait', 'B', '--idle', '200', '--timeout', '10');
       expect(await a.ok('remote', 'read', 'B')).toBe('hello\nhello');
       const { sessions } = await b.json<{ sessions: unknown[] }>('list');
-      expect(sessions).toMatchObject([{ id: 'local-1', name: 'main', command: 'cat', pid: made.pid, state: 'unknown', exitCode: null }]);
-      await expect.poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]).toMatchObject({ headless: 'running', sessions: 1 });
+      expect(sessions).toMatchObject([
+        { id: 'local-1', name: 'main', command: 'cat', pid: made.pid, state: 'unknown', exitCode: null },
+      ]);
+      await expect
+        .poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1])
+        .toMatchObject({ headless: 'running', sessions: 1 });
     });
   });
 
@@ -36,7 +60,9 @@ describe('two machines in one team', () => {
     await withTeam(['A'], async (a) => {
       const mode = (file: string): number => statSync(join(a.home, file)).mode & 0o777;
       expect(mode('.')).toBe(0o700);
-      for (const file of ['identity.json', 'daemon.sock', 'config.json', 'audit.jsonl'].filter((name) => existsSync(join(a.home, name)))) {
+      for (const file of ['identity.json', 'daemon.sock', 'config.json', 'audit.jsonl'].filter((name) =>
+        existsSync(join(a.home, name)),
+      )) {
         expect([file, mode(file)]).toEqual([file, 0o600]);
       }
     });
@@ -49,7 +75,11 @@ describe('two machines in one team', () => {
       await a.ok('remote', 'wait', 'B', '--match', 'before', '--timeout', '10');
       const { pid } = (await b.json<{ sessions: Array<{ pid: number }> }>('list')).sessions[0]!;
       await b.killDaemon();
-      await expect.poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]?.online, { timeout: 10_000 }).toBe(false);
+      await expect
+        .poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]?.online, {
+          timeout: 10_000,
+        })
+        .toBe(false);
       const refused = await a.run(['remote', 'read', 'B']);
       expect(refused.code).toBe(4);
       await b.ok('up');
@@ -65,17 +95,27 @@ describe('two machines in one team', () => {
   });
 
   it('start a headless server that was killed, and tell what became of its sessions', async () => {
-    await withTeam(['A', 'B'], async (a, b) => {
-      await b.ok('team', 'show');
-      await a.ok('remote', 'new', 'B', '--name', 'lost', '--', 'cat');
-      await killAndWait(b.headlessPid);
-      await expect.poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]?.headless).toBe('stopped');
-      expect(await a.json('remote', 'start', 'B')).toMatchObject({ machine: 'B', headless: 'running', started: true });
-      const { sessions } = await a.json<{ sessions: unknown[] }>('remote', 'list', 'B');
-      expect(sessions).toMatchObject([{ name: 'lost', state: 'exited', exitCode: null }]);
-      await a.ok('remote', 'new', 'B', '--', 'cat');
-      expect(await a.json('remote', 'start', 'B')).toMatchObject({ started: false });
-    }, { roles: { B: 'operator' } });
+    await withTeam(
+      ['A', 'B'],
+      async (a, b) => {
+        await b.ok('team', 'show');
+        await a.ok('remote', 'new', 'B', '--name', 'lost', '--', 'cat');
+        await killAndWait(b.headlessPid);
+        await expect
+          .poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]?.headless)
+          .toBe('stopped');
+        expect(await a.json('remote', 'start', 'B')).toMatchObject({
+          machine: 'B',
+          headless: 'running',
+          started: true,
+        });
+        const { sessions } = await a.json<{ sessions: unknown[] }>('remote', 'list', 'B');
+        expect(sessions).toMatchObject([{ name: 'lost', state: 'exited', exitCode: null }]);
+        await a.ok('remote', 'new', 'B', '--', 'cat');
+        expect(await a.json('remote', 'start', 'B')).toMatchObject({ started: false });
+      },
+      { roles: { B: 'operator' } },
+    );
   });
 
   it('leave no process behind when they go down', async () => {
@@ -91,22 +131,41 @@ describe('two machines in one team', () => {
 
 describe('roles', () => {
   it('let a viewer look and refuse everything else with exit code 10', async () => {
-    await withTeam(['A', 'V'], async (a, v) => {
-      await a.ok('new', '--name', 'main', '--', 'cat');
-      for (const allowed of [['read', 'A'], ['list', 'A'], ['wait', 'A', '--idle', '10', '--timeout', '5']]) {
-        expect([allowed, (await v.run(['remote', ...allowed])).code]).toEqual([allowed, 0]);
-      }
-      for (const refused of [['write', 'A', 'x'], ['new', 'A'], ['kill', 'A', '--session', 'main'], ['rename', 'A', '--session', 'main', 'other'], ['start', 'A']]) {
-        const { code, stderr } = await v.run(['remote', ...refused, '--json']);
-        expect([refused, code, JSON.parse(stderr)]).toMatchObject([refused, 10, { error: { code: 'denied' } }]);
-      }
-      const asked = await v.run(['remote', 'ask', 'A', 'true', '--json']);
-      expect([asked.code, JSON.parse(asked.stderr)]).toMatchObject([255, { error: { code: 'denied' } }]);
-      expect((await v.run(['invite', '--machine', 'A'])).code).toBe(10);
-      expect(await a.ok('read')).toBe('');
-      const audit = readFileSync(join(a.home, 'audit.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { outcome: string; method: string });
-      expect(audit.filter((entry) => entry.outcome === 'refused').map((entry) => entry.method)).toContain('session.write');
-    }, { roles: { V: 'viewer' } });
+    await withTeam(
+      ['A', 'V'],
+      async (a, v) => {
+        await a.ok('new', '--name', 'main', '--', 'cat');
+        for (const allowed of [
+          ['read', 'A'],
+          ['list', 'A'],
+          ['wait', 'A', '--idle', '10', '--timeout', '5'],
+        ]) {
+          expect([allowed, (await v.run(['remote', ...allowed])).code]).toEqual([allowed, 0]);
+        }
+        for (const refused of [
+          ['write', 'A', 'x'],
+          ['new', 'A'],
+          ['kill', 'A', '--session', 'main'],
+          ['rename', 'A', '--session', 'main', 'other'],
+          ['start', 'A'],
+        ]) {
+          const { code, stderr } = await v.run(['remote', ...refused, '--json']);
+          expect([refused, code, JSON.parse(stderr)]).toMatchObject([refused, 10, { error: { code: 'denied' } }]);
+        }
+        const asked = await v.run(['remote', 'ask', 'A', 'true', '--json']);
+        expect([asked.code, JSON.parse(asked.stderr)]).toMatchObject([255, { error: { code: 'denied' } }]);
+        expect((await v.run(['invite', '--machine', 'A'])).code).toBe(10);
+        expect(await a.ok('read')).toBe('');
+        const audit = readFileSync(join(a.home, 'audit.jsonl'), 'utf8')
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line) as { outcome: string; method: string });
+        expect(audit.filter((entry) => entry.outcome === 'refused').map((entry) => entry.method)).toContain(
+          'session.write',
+        );
+      },
+      { roles: { V: 'viewer' } },
+    );
   });
 
   it('count from the next request on when they change, and removal ends them', async () => {
@@ -117,7 +176,9 @@ describe('roles', () => {
       await a.ok('team', 'role', 'B', 'viewer');
       await expect.poll(async () => (await b.run(['remote', 'write', 'A', 'x'])).code).toBe(10);
       await a.ok('team', 'remove', 'B');
-      await expect.poll(async () => (await b.run(['remote', 'list', 'A', '--timeout', '5'])).code, { timeout: 15_000 }).not.toBe(0);
+      await expect
+        .poll(async () => (await b.run(['remote', 'list', 'A', '--timeout', '5'])).code, { timeout: 15_000 })
+        .not.toBe(0);
       expect((await a.json<MachineList>('remote', 'status', 'list')).machines.map(({ name }) => name)).toEqual(['A']);
     });
   });

@@ -146,11 +146,11 @@ export const machineSpecs = {
     summary: 'run a gateway that the machines of teams meet at; prints its URL',
     args: [],
     options: {
-      listen: { kind: 'text', value: 'HOST:PORT', help: 'where to listen; 127.0.0.1 and a free port unless given' },
+      listen: { kind: 'text', value: 'HOST:PORT', help: 'where to listen; 127.0.0.1:7447 unless given' },
       tls: { kind: 'text', value: 'auto|off|CERT,KEY', help: 'its certificate; auto makes one and keeps it' },
       state: { kind: 'text', value: 'DIR', help: 'where it keeps its certificate', completes: { from: 'folders' } },
     },
-    examples: ['niia gateway --listen 0.0.0.0:7447', 'niia gateway --listen :443 --tls cert.pem,key.pem'],
+    examples: ['niia gateway --listen 0.0.0.0:7447', 'niia gateway --listen 0.0.0.0:443 --tls cert.pem,key.pem'],
   }),
   'remote status list': command({
     group: 'Other machines',

@@ -6,9 +6,9 @@ import { newServer, newTeam, Probe } from './machines.ts';
 /** Bytes as an attacker sends them: noise, and noise behind a right beginning. */
 const controlLike = fc.oneof(
   fc.json(),
-  fc.record({ type: fc.constantFrom('hello', 'guest', 'roster', 'ticket', 'ticket-drop', 'guest-end') }).map((value) =>
-    JSON.stringify(value),
-  ),
+  fc
+    .record({ type: fc.constantFrom('hello', 'guest', 'roster', 'ticket', 'ticket-drop', 'guest-end') })
+    .map((value) => JSON.stringify(value)),
   fc
     .record({
       type: fc.constantFrom('hello', 'guest'),
@@ -26,7 +26,9 @@ const controlLike = fc.oneof(
   fc
     .record({ type: fc.constant('roster'), statements: fc.array(fc.record({ body: fc.string(), sig: fc.string() })) })
     .map((value) => JSON.stringify(value)),
-  fc.record({ type: fc.constant('ticket'), hash: fc.string(), expiresAt: fc.string() }).map((value) => JSON.stringify(value)),
+  fc
+    .record({ type: fc.constant('ticket'), hash: fc.string(), expiresAt: fc.string() })
+    .map((value) => JSON.stringify(value)),
 );
 const message = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),

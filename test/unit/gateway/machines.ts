@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { Home } from '../../../daemon/home/home.ts';
-import { Log } from '../../../daemon/home/log.ts';
 import type { ServerLimits } from '../../../daemon/gateway/limits.ts';
 import { GatewayServer } from '../../../daemon/gateway/server.ts';
 import { GatewayStore } from '../../../daemon/gateway/store.ts';
+import { Home } from '../../../daemon/home/home.ts';
+import { Log } from '../../../daemon/home/log.ts';
 import {
   controlJson,
   encodeControl,
@@ -106,7 +106,11 @@ export class Probe implements TransportHandler {
     return this.all('welcome')[0]!.index;
   }
 
-  async hello(identity: Identity, roster: Roster, change: Partial<Extract<ToGateway, { type: 'hello' }>> = {}): Promise<void> {
+  async hello(
+    identity: Identity,
+    roster: Roster,
+    change: Partial<Extract<ToGateway, { type: 'hello' }>> = {},
+  ): Promise<void> {
     const challenge = await this.next('challenge');
     const { id } = roster.team;
     this.send({

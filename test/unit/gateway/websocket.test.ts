@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ownCertificate } from '../../../daemon/gateway/certificate.ts';
+import { serverLimits } from '../../../daemon/gateway/limits.ts';
 import type { ServedGateway } from '../../../daemon/gateway/listener.ts';
 import { listenGateway } from '../../../daemon/gateway/listener.ts';
 import { proxyFor } from '../../../daemon/mesh/proxy.ts';
@@ -25,7 +26,7 @@ async function listen({ tls = true } = {}) {
   const accepted = new Recorder<Probe>();
   const server: ServedGateway = {
     ready: true,
-    limits: { greetingsPerAddress: 64, greetings: 512 },
+    limits: serverLimits,
     accept: (transport) => accepted.push(new Probe(transport)),
     metrics: () => '',
   };
@@ -124,7 +125,10 @@ describe('a dial fails with what, why and what to do', () => {
 
   it('where the certificate is its own and none was pinned', async () => {
     const { url } = await listen();
-    expect(await failing(url)).toMatchObject({ code: 'gateway_unreachable', message: expect.stringContaining('fingerprint') });
+    expect(await failing(url)).toMatchObject({
+      code: 'gateway_unreachable',
+      message: expect.stringContaining('fingerprint'),
+    });
   });
 
   it('where a certificate was pinned and the URL goes without TLS', async () => {
@@ -153,7 +157,9 @@ describe('a dial fails with what, why and what to do', () => {
     });
     await once(mute, 'listening');
     const url = `wss://127.0.0.1:${(mute.address() as AddressInfo).port}`;
-    expect(await failing(url, { timeoutMs: 50 })).toMatchObject({ message: expect.stringContaining('no answer within 50 ms') });
+    expect(await failing(url, { timeoutMs: 50 })).toMatchObject({
+      message: expect.stringContaining('no answer within 50 ms'),
+    });
     const reason = new Error('given up');
     const abort = new AbortController();
     const outcome = failing(url, { signal: abort.signal });
@@ -186,7 +192,8 @@ describe('a proxy', () => {
         upstream.write(head);
         upstream.pipe(client).pipe(upstream);
       });
-      for (const socket of [client, upstream]) socket.on('error', () => [client, upstream].map((each) => each.destroy()));
+      for (const socket of [client, upstream])
+        socket.on('error', () => [client, upstream].map((each) => each.destroy()));
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');

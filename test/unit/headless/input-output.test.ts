@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { typedCall } from '../../../shared/rpc/client.ts';
+import { ask as askPeer, typedCall } from '../../../shared/rpc/client.ts';
 import { connect, numbered, start, tailed } from './support.ts';
 
 describe('a write', () => {
   test('goes through as it came: NUL, control characters, broken UTF-8, all of 256 values', async () => {
-    const { ask, run, write, peer } = await start();
-    const { session } = await run('stty raw -echo; echo ready; exec cat');
-    await ask('session.wait', { session, until: { type: 'match', pattern: 'ready' } });
+    const { write, peer, runRaw } = await start();
+    const { session } = await runRaw('exec cat');
     const bytes = Buffer.concat([Buffer.from(Array.from({ length: 256 }, (_, i) => i)), Buffer.from('c3ff00fe80', 'hex')]);
     const { outputOffset, bytes: count } = await write(session, bytes);
     expect(count).toBe(bytes.length);
@@ -16,14 +15,12 @@ describe('a write', () => {
   });
 
   test('is typed once, however often it is repeated, and its receipt is on disk', async () => {
-    const { ask, run, write, peer, server, home } = await start();
-    const { session } = await run('stty raw -echo; echo ready; exec cat');
-    await ask('session.wait', { session, until: { type: 'match', pattern: 'ready' } });
+    const { ask, write, peer, server, home, runRaw } = await start();
+    const { session } = await runRaw('exec cat');
     const [first, second] = await Promise.all([write(session, 'once;', 'k1'), write(session, 'once;', 'k1')]);
     expect(second).toEqual(first);
-    const { ask: again } = await import('../../../shared/rpc/client.ts');
     const other = await connect(server);
-    expect(await again(other, 'session.write', { session }, { body: Buffer.from('once;'), key: 'k1' })).toEqual(first);
+    expect(await askPeer(other, 'session.write', { session }, { body: Buffer.from('once;'), key: 'k1' })).toEqual(first);
     const third = await write(session, 'twice;', 'k2');
     expect(third.receipt).not.toBe(first.receipt);
     await ask('session.wait', { session, until: { type: 'match', pattern: 'twice', since: 0 } });
@@ -40,9 +37,8 @@ describe('a write', () => {
   });
 
   test('to a program that does not read loses nothing, and is refused when too much waits', async () => {
-    const { ask, run, write, peer } = await start();
-    const { session } = await run('stty raw -echo; echo ready; sleep 1; exec cat');
-    await ask('session.wait', { session, until: { type: 'match', pattern: 'ready' } });
+    const { ask, write, peer, runRaw } = await start();
+    const { session } = await runRaw('sleep 1; exec cat');
     const block = Buffer.from(numbered(60_000).slice(0, 300 << 10));
     const writes = [];
     for (let i = 0; i < 3; i++) writes.push(await write(session, block));
@@ -74,7 +70,7 @@ describe('a read', () => {
     const screen = await ask('session.read', { session, scrollback: 10 });
     expect(screen.lines).toHaveLength(34);
     expect(screen.lines[0]).toBe('68');
-    expect(screen.lines.at(-1)).toBe('prompt>');
+    expect(screen.lines.at(-1)).toBe('prompt> ');
     expect(screen.cursor).toEqual({ x: 8, y: 23 });
     expect(screen.offset).toBe((await ask('session.list', {})).sessions[0]?.outputBytes);
     expect((await ask('session.read', { session, scrollback: 5000 })).lines).toHaveLength(101);
@@ -92,14 +88,14 @@ describe('a read', () => {
 
 describe('a tail', () => {
   test('follows to the end and reports the exit', async () => {
-    const { run, peer, write } = await start();
-    const { session } = await run('stty raw -echo; read go; seq 1 30000; exit 9');
-    const all = tailed(peer, { session, follow: true });
+    const { runRaw, peer, write } = await start();
+    const { session } = await runRaw('read go; seq 1 30000; exit 9');
+    const all = tailed(peer, { session, since: 6, follow: true });
     await write(session, '\n');
     const { bytes, result, events } = await all;
     expect(bytes.toString() === numbered(30_000).replaceAll('\r\n', '\n')).toBe(true);
-    expect(result).toMatchObject({ exitCode: 9, offset: bytes.length, firstOffset: 0 });
-    expect(events).toEqual([{ type: 'start', session, machine: 'BOX', offset: 0 }]);
+    expect(result).toMatchObject({ exitCode: 9, offset: 6 + bytes.length, firstOffset: 0 });
+    expect(events).toEqual([{ type: 'start', session, machine: 'BOX', offset: 6 }]);
   });
 
   test('marks what the log no longer has', async () => {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { typedCall } from '../../../shared/rpc/client.ts';
 import { as, numbered, start, tailed } from './support.ts';
 
 describe('a session', () => {
@@ -192,7 +193,6 @@ describe('no session said', () => {
 describe('the list', () => {
   test('is sent at once and after changes, with time between', async () => {
     const { peer, run, ask } = await start();
-    const { typedCall } = await import('../../../shared/rpc/client.ts');
     const call = typedCall(peer, 'session.watch', {});
     const times: number[] = [];
     let wake: () => void = () => undefined;

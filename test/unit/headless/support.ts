@@ -60,6 +60,8 @@ export interface Running {
   ask<M extends MethodName>(method: M, params: ParamsOf<M>, options?: CallOptions): Promise<ResultOf<M>>;
   /** Types text into a session. */
   write(session: string, text: string | Uint8Array, key?: string): Promise<ResultOf<'session.write'>>;
+  /** A new session running `sh -c script` in a raw terminal without echo, once it is ready: six bytes of output. */
+  runRaw(script: string): Promise<ResultOf<'session.new'>>;
   /** A new session running `sh -c script`. */
   run(script: string, params?: ParamsOf<'session.new'>): Promise<ResultOf<'session.new'>>;
 }
@@ -71,13 +73,20 @@ export async function start(options: Partial<HeadlessOptions> = {}): Promise<Run
   cleanup(() => server.stop());
   const peer = await connect(server);
   const asking: Running['ask'] = (method, params, callOptions) => ask(peer, method, params, callOptions);
+  const run: Running['run'] = (script, params = {}) =>
+    asking('session.new', { argv: ['/bin/sh', '-c', script], ...params });
   return {
     home,
     server,
     peer,
     ask: asking,
+    run,
+    runRaw: async (script) => {
+      const made = await run(`stty raw -echo; echo ready; ${script}`);
+      await asking('session.wait', { session: made.session, until: { type: 'match', pattern: 'ready', since: 0 } });
+      return made;
+    },
     write: (session, text, key) => asking('session.write', { session }, { body: Buffer.from(text as string), key }),
-    run: (script, params = {}) => asking('session.new', { argv: ['/bin/sh', '-c', script], ...params }),
   };
 }
 

@@ -2,14 +2,25 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { GatewayServer } from '../../../daemon/gateway/server.ts';
 import type { GatewayClientOptions, GatewayClientState } from '../../../daemon/mesh/gateway-client.ts';
 import { GatewayClient } from '../../../daemon/mesh/gateway-client.ts';
-import { ticketHash } from '../../../daemon/team/invite-code.ts';
 import type { Identity } from '../../../daemon/team/identity.ts';
+import { ticketHash } from '../../../daemon/team/invite-code.ts';
 import type { Roster, SignedStatement } from '../../../daemon/team/roster.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { gatewayLimits } from '../../../shared/protocol/gateway.ts';
 import { memoryTransportPair } from '../../../shared/transport/memory-transport.ts';
 import type { Transport } from '../../../shared/transport/transport.ts';
-import { at, fingerprint, log, memberOf, newIdentity, newServer, newTeam, Probe, Recorder, scratch } from '../gateway/machines.ts';
+import {
+  at,
+  fingerprint,
+  log,
+  memberOf,
+  newIdentity,
+  newServer,
+  newTeam,
+  Probe,
+  Recorder,
+  scratch,
+} from '../gateway/machines.ts';
 
 type Event =
   | { type: 'state'; state: GatewayClientState }
