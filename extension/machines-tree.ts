@@ -1,17 +1,17 @@
 import type { Event, ProviderResult, TreeDataProvider } from 'vscode';
 import {
+  TreeItemCollapsibleState as Collapsible,
   EventEmitter,
   MarkdownString,
   ThemeColor,
   ThemeIcon,
   TreeItem,
-  TreeItemCollapsibleState as Collapsible,
 } from 'vscode';
 import type { Disposable } from './emitter.ts';
 import type { RowView } from './machine-text.ts';
+import type { TeamModel } from './team-model.ts';
 import type { TreeNode } from './tree-nodes.ts';
 import { TreeNodes } from './tree-nodes.ts';
-import type { TeamModel } from './team-model.ts';
 
 /** The rows of the Machines view. Only what looks different is drawn again. */
 export class MachinesTree implements TreeDataProvider<TreeNode>, Disposable {

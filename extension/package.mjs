@@ -17,6 +17,8 @@ const { values } = parseArgs({
 
 /** Packages with native parts, which the bundles load at run time. */
 const nativePackages = ['node-pty', 'sodium-native'];
+/** Of what is built, what no one needs who installs it. */
+const unwanted = /[.]map$|tour[.]js$/;
 const target = `${process.platform}-${process.arch}`;
 const plain = ['README.md', 'CHANGELOG.md', 'LICENSE', 'extension/media'];
 
@@ -28,8 +30,11 @@ mkdirSync(dirname(packagePath), { recursive: true });
 const stage = mkdtempSync(join(tmpdir(), 'niia-package-'));
 try {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(shipped(manifest), null, 2)}\n`);
-  for (const path of plain) if (existsSync(join(root, path))) cpSync(join(root, path), join(stage, path), { recursive: true });
-  cpSync(join(root, 'dist'), join(stage, 'dist'), { recursive: true, filter: (file) => !file.endsWith('.map') });
+  for (const path of plain)
+    if (existsSync(join(root, path))) cpSync(join(root, path), join(stage, path), { recursive: true });
+  cpSync(join(root, 'dist'), join(stage, 'dist'), { recursive: true, filter: (file) => !unwanted.test(file) });
+  // All that is here goes in; the packer wants it said.
+  writeFileSync(join(stage, '.vscodeignore'), '**/*.map\n');
   for (const name of dependenciesOf(nativePackages)) copyPackage(name);
   await createVSIX({
     ...{ cwd: stage, packagePath, target, useYarn: false },
@@ -61,7 +66,7 @@ function dependenciesOf(names) {
 /** Without prebuilt parts for other platforms, and without what only a compiler or a reader wants. */
 function copyPackage(name) {
   const from = packageFolder(name);
-  const dropped = /[.](map|md|markdown|d[.][cm]?ts|ts|c|cc|h|gyp)$|(^|\/)CMakeLists[.]txt$/;
+  const dropped = /[.](map|md|markdown|d[.][cm]?ts|ts|c|cc|h|gyp|bare)$|(^|\/)CMakeLists[.]txt$/;
   const filter = (file) => {
     const path = file.slice(from.length + 1).replaceAll('\\', '/');
     if (/^node_modules(\/|$)/.test(path) || dropped.test(path)) return false;

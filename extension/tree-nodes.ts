@@ -69,7 +69,7 @@ export class TreeNodes {
   update(now: Date): TreeNode[] | 'all' {
     const machines = this.#model.machines ?? [];
     const before = this.#roots;
-    const changed = machines.flatMap((machine) => {
+    const changed = machines.flatMap((machine): TreeNode[] => {
       const sessions = this.#updateSessions(machine.id, machine.name, now);
       const row = machineRow(machine, now);
       const expandable = sessions.nodes.length > 0;

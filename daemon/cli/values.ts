@@ -16,7 +16,7 @@ export function duration(text: string, what: string): number {
 export function seconds(text: string, what: string): number {
   const number = Number(text);
   if (text.trim() === '' || !Number.isFinite(number) || number <= 0) {
-    throw new NiiaError('usage', `${what}: "${text}" is not a number of seconds`);
+    throw new NiiaError('usage', `${what}: "${text}" is not a number of seconds`, 'As in: --timeout 2.5');
   }
   return number * 1_000;
 }

@@ -1,4 +1,5 @@
 import { window, workspace } from 'vscode';
+import { NiiaError } from '../../shared/errors.ts';
 import type { ParamsOf } from '../../shared/protocol/methods.ts';
 import type { MachineInfo } from '../../shared/protocol/shapes.ts';
 import { targetOf } from '../command-ids.ts';
@@ -6,7 +7,6 @@ import { commandWords } from '../command-words.ts';
 import { nameProblem } from '../input-rules.ts';
 import type { Services } from '../services.ts';
 import type { Showable } from '../terminal/terminals.ts';
-import { NiiaError } from '../../shared/errors.ts';
 
 export async function newSession(services: Services, argument: unknown): Promise<void> {
   const machine = await services.picker.machine(targetOf(argument), 'niia: New Session');

@@ -51,12 +51,20 @@ export async function join({ connection }: Services): Promise<void> {
   });
   if (text === undefined) return;
   const code = bareCode(text);
-  const joined = await joining(connection, code, false).catch(async (error: unknown) => {
-    if (!(error instanceof NiiaError && error.code === 'already_member') || !(await mayLeave(error))) throw error;
-    return await joining(connection, code, true);
-  });
+  const joined = await joinOrLeave(connection, code);
+  if (!joined) return;
   const { team, role, machine } = joined;
   void window.showInformationMessage(`niia: ${machine.name} is now ${article(role)} of the team ${team.name}.`);
+}
+
+/** Undefined where the person would rather stay in the present team. */
+async function joinOrLeave(connection: Services['connection'], code: string) {
+  try {
+    return await joining(connection, code, false);
+  } catch (error) {
+    if (!(error instanceof NiiaError) || error.code !== 'already_member') throw error;
+    return (await mayLeave(error)) ? await joining(connection, code, true) : undefined;
+  }
 }
 
 function joining(connection: Services['connection'], code: string, leave: boolean) {

@@ -13,7 +13,7 @@ import { UnacknowledgedInput } from './unacknowledged-input.ts';
 /** What shows a session. */
 export interface AttachmentView {
   /** Output or a part of a picture, in order; a promise where the next has to wait. */
-  show(bytes: Uint8Array): void | Promise<void>;
+  show(bytes: Uint8Array): Promise<void> | undefined;
   /** A picture follows: whatever is shown or waits to be is void. */
   picture(snapshot: SnapshotEvent): void;
   /** The session's size. */
@@ -197,9 +197,9 @@ export class Attachment {
     }
   }
 
-  #take(bytes: Uint8Array): void | Promise<void> {
+  #take(bytes: Uint8Array): Promise<void> | undefined {
     const { view } = this.#o;
-    let wait: void | Promise<void>;
+    let wait: Promise<void> | undefined;
     for (const piece of this.#position.take(bytes)) {
       if (piece.type === 'picture') view.picture(piece.snapshot);
       else wait = view.show(piece.bytes);

@@ -33,12 +33,12 @@ export class PacedWriter {
   }
 
   /** A promise where too much waits: it resolves when half of that has gone. */
-  push(bytes: Uint8Array): void | Promise<void> {
-    if (this.#disposed || bytes.length === 0) return;
+  push(bytes: Uint8Array): Promise<void> | undefined {
+    if (this.#disposed || bytes.length === 0) return undefined;
     this.#queue.push(bytes);
     this.#queued += bytes.length;
     if (this.#timer === undefined) this.#turn();
-    if (this.#queued < this.#options.highWater) return;
+    if (this.#queued < this.#options.highWater) return undefined;
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
 

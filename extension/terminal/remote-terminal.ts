@@ -45,7 +45,7 @@ export class RemoteTerminal implements Pseudoterminal, AttachmentView, Disposabl
   readonly #o: RemoteTerminalOptions;
   readonly #write = new EventEmitter<string>();
   readonly #override = new EventEmitter<TerminalDimensions | undefined>();
-  readonly #close = new EventEmitter<number | void>();
+  readonly #close = new EventEmitter<number | undefined>();
   readonly #name = new EventEmitter<string>();
   readonly #tracker = new SequenceTracker();
   readonly #writer: PacedWriter;
@@ -64,6 +64,7 @@ export class RemoteTerminal implements Pseudoterminal, AttachmentView, Disposabl
 
   readonly onDidWrite: Event<string> = this.#write.event;
   readonly onDidOverrideDimensions: Event<TerminalDimensions | undefined> = this.#override.event;
+  // biome-ignore lint/suspicious/noConfusingVoidType: it is declared so there
   readonly onDidClose: Event<number | void> = this.#close.event;
   readonly onDidChangeName: Event<string> = this.#name.event;
 
@@ -150,7 +151,7 @@ export class RemoteTerminal implements Pseudoterminal, AttachmentView, Disposabl
 
   // What the session tells
 
-  show(bytes: Uint8Array): void | Promise<void> {
+  show(bytes: Uint8Array): Promise<void> | undefined {
     return this.#writer.push(bytes);
   }
 
@@ -199,7 +200,7 @@ export class RemoteTerminal implements Pseudoterminal, AttachmentView, Disposabl
     this.#writer.flush();
     this.#o.log.warn(`${this.name}: ${error.message}`);
     const gone = error.code === 'no_such_session' || error.code === 'no_such_machine' || error.code === 'session_ended';
-    if (this.#o.restored && gone) this.#close.fire();
+    if (this.#o.restored && gone) this.#close.fire(undefined);
     else this.#finish(`${error.message} — press any key to close`, 1);
   }
 

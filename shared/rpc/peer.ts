@@ -141,7 +141,7 @@ export class Peer {
     this.#outgoing.set(id, call);
     if (options.deadlineMs !== undefined) {
       this.#setTimer(call, options.deadlineMs, () =>
-        call.cancel('timeout', `${method} took longer than ${options.deadlineMs} ms`),
+        call.cancel('timeout', `${method} took longer than ${Math.round(options.deadlineMs ?? 0)} ms`),
       );
     }
     const signal = options.signal;
@@ -277,7 +277,7 @@ export class Peer {
     const { d: deadlineMs, m: method } = call.header;
     if (deadlineMs !== undefined) {
       this.#setTimer(call, deadlineMs, () =>
-        call.abort(new NiiaError('timeout', `${method} took longer than ${deadlineMs} ms`)),
+        call.abort(new NiiaError('timeout', `${method} took longer than ${Math.round(deadlineMs)} ms`)),
       );
     }
     void this.#answer(call);

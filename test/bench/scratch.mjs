@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as after } from 'node:timers/promises';
 
 /** How long one clean-up step may take before the next begins; leftovers are killed at the end in any case. */
 const stepMs = 15_000;
+/** How long processes that were told to end may take to do so. */
+const graceMs = 3000;
 
 /** A scratch folder and all that was started for it. Cleaning it ends and removes both, in reverse order. */
 export class Scratch {
@@ -80,28 +83,53 @@ export class Scratch {
         clearTimeout(limit);
       }
     }
-    const left = this.#endLeftovers();
+    const left = await this.#endLeftovers();
     if (left.length > 0) console.error(`bench: ended what was left running:\n  ${left.join('\n  ')}`);
     rmSync(this.root, { recursive: true, force: true, maxRetries: 3 });
     return left;
   }
 
-  /** Kills what still runs with this folder in its environment; returns the command lines. */
-  #endLeftovers() {
-    if (process.platform !== 'linux') return [];
-    const found = [];
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-      try {
-        if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/environ`, 'utf8').includes(this.root)) continue;
-        found.push(readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '));
-        process.kill(Number(pid), 'SIGKILL');
-      } catch (error) {
-        // It ended meanwhile, or belongs to somebody else and so is not ours.
-        const code = /** @type {NodeJS.ErrnoException} */ (error).code ?? '';
-        if (!['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) throw error;
-      }
+  /** Kills what still runs here after a grace for what is on its way out; returns the command lines. */
+  async #endLeftovers() {
+    const until = performance.now() + graceMs;
+    let running = this.#running();
+    while (running.length > 0 && performance.now() < until) {
+      await after(20);
+      running = this.#running();
     }
-    return found;
+    for (const { pid } of running) ignoring(['ESRCH'], () => process.kill(pid, 'SIGKILL'));
+    return running.map(({ command }) => command);
+  }
+
+  /** The processes with this folder in their environment. */
+  #running() {
+    if (process.platform !== 'linux') return [];
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    return pids.flatMap((name) => {
+      if (Number(name) === process.pid) return [];
+      // A process may end meanwhile, or belong to somebody else and so be none of ours.
+      return (
+        ignoring(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'], () => {
+          if (!readFileSync(`/proc/${name}/environ`, 'utf8').includes(this.root)) return [];
+          return [{ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ') }];
+        }) ?? []
+      );
+    });
+  }
+}
+
+/**
+ * The result of `action`, or undefined where it fails for one of these reasons.
+ * @template T
+ * @param {string[]} codes
+ * @param {() => T} action
+ */
+function ignoring(codes, action) {
+  try {
+    return action();
+  } catch (error) {
+    if (codes.includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return undefined;
+    throw error;
   }
 }
 

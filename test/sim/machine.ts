@@ -65,6 +65,11 @@ export class SimMachine {
     return this.#transport !== undefined;
   }
 
+  /** Messages that the link does not take yet. */
+  get waiting(): number {
+    return this.#backlog.length;
+  }
+
   /** Bytes that the user wants to send. */
   send(length: number): void {
     if (this.clock.frozen || !this.#transport) return;

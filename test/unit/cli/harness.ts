@@ -13,7 +13,7 @@ import type { MethodName } from '../../../shared/protocol/methods.ts';
 import { isMethod } from '../../../shared/protocol/methods.ts';
 import type { IncomingCall, Reply } from '../../../shared/rpc/call.ts';
 import { Peer } from '../../../shared/rpc/peer.ts';
-import type { Handler } from '../../../shared/rpc/server.ts';
+import type { Handler, Handlers } from '../../../shared/rpc/server.ts';
 import { dispatch } from '../../../shared/rpc/server.ts';
 import { SocketTransport } from '../../../shared/transport/socket-transport.ts';
 
@@ -73,7 +73,7 @@ async function answer(served: Served, call: IncomingCall): Promise<Reply> {
 
 async function one<M extends MethodName>(served: Served, method: M, call: IncomingCall): Promise<Reply> {
   const handler = served[method] as Handler<M, IncomingCall>;
-  return await dispatch({ [method]: handler } as { [K in M]: Handler<K, IncomingCall> }, method, call, call);
+  return await dispatch({ [method]: handler } as unknown as Handlers<M, IncomingCall>, method, call, call);
 }
 
 /** The command line, bundled once and run as processes, with a home of its own. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
@@ -14,13 +14,16 @@ process.env['NIIA_LOG'] = 'error';
 
 const folders: string[] = [];
 
+/** In memory where the system has such a folder: these tests write a thousand rosters and wait for each to be synced. */
+const scratch = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
 /** An empty home, gone after the test. */
 export function newHome(): Home {
-  const root = mkdtempSync(join(tmpdir(), 'niia-team-'));
+  const root = mkdtempSync(join(scratch, 'niia-team-'));
   folders.push(root);
   const home = new Home(root);
   home.prepare();

@@ -1,0 +1,493 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { NiiaError } from '../../../shared/errors.ts';
+import { streams } from '../../../shared/protocol/session-methods.ts';
+import type { SessionInfo } from '../../../shared/protocol/shapes.ts';
+import { encode } from '../../../shared/rpc/frames.ts';
+import type { Served } from './harness.ts';
+import { Answers, Cli, outcome } from './harness.ts';
+
+const cli = new Cli();
+let answers: Answers | undefined;
+
+beforeAll(async () => await cli.bundle());
+afterEach(async () => {
+  await answers?.close();
+  answers = undefined;
+});
+afterAll(async () => await cli.close());
+
+async function serve(served: Served): Promise<Answers> {
+  answers = await Answers.serve(cli.home, { ...daemonStatus, ...served });
+  return answers;
+}
+
+const status = {
+  machine: { name: 'HERE', id: 'id-here', role: 'admin', labels: {} },
+  version: '1',
+  platform: 'linux-x64',
+  pid: 1,
+  home: '/h',
+  startedAt: '2026-01-01T00:00:00Z',
+  team: { id: 't', name: 'team', members: 1 },
+  gateway: { url: null, embedded: false, state: 'off', since: null, error: null },
+  links: [],
+  headless: [],
+  sessions: 0,
+} as const;
+const daemonStatus: Served = { 'daemon.status': () => structuredClone(status) as never };
+
+const session: SessionInfo = {
+  id: 'local-1',
+  name: 'main',
+  command: 'bash',
+  argv: ['bash'],
+  cwd: '/',
+  pid: 7,
+  cols: 80,
+  rows: 24,
+  state: 'idle',
+  evidence: 'no evidence',
+  title: '',
+  createdAt: '2026-01-01T00:00:00Z',
+  endedAt: null,
+  exitCode: null,
+  signal: null,
+  viewers: 0,
+  outputBytes: 12,
+  firstOffset: 0,
+  owner: 'id-here',
+  logError: null,
+};
+
+describe('results and errors', () => {
+  test('without a daemon a command fails with 1 and says how to start it', async () => {
+    const plain = await cli.run(['list']);
+    expect(plain).toMatchObject({ code: 1, out: '' });
+    expect(plain.err).toMatch(/^niia: no daemon runs for .*\n.*niia up\n$/);
+    const json = await cli.run(['list', '--json']);
+    expect(json).toMatchObject({ code: 1, out: '' });
+    expect(JSON.parse(json.err)).toMatchObject({ error: { code: 'daemon_not_running', hint: expect.any(String) } });
+  });
+
+  test('a usage error is 2, as text and as JSON', async () => {
+    expect(await cli.run(['statsu'])).toMatchObject({ code: 2, out: '', err: expect.stringMatching(/^niia: unknown/) });
+    const json = await cli.run(['read', '--session', '--json']);
+    expect(json.code).toBe(2);
+    expect(JSON.parse(json.err)).toMatchObject({ error: { code: 'usage' } });
+  });
+
+  test("a served error keeps its code, and its code is the exit code's reason", async () => {
+    await serve({
+      'session.read': ({ params }) => {
+        const codes = { gone: 'no_such_session', off: 'offline', no: 'denied', busy: 'busy', fence: 'fenced' } as const;
+        throw new NiiaError(codes[params.session as keyof typeof codes], 'why', 'what to do');
+      },
+    });
+    const codes = await Promise.all(
+      ['gone', 'off', 'no', 'busy', 'fence'].map(async (name) => (await cli.run(['read', '--session', name])).code),
+    );
+    expect(codes).toEqual([3, 4, 10, 9, 8]);
+    expect((await cli.run(['read', '--session', 'gone'])).err).toBe('niia: why\nwhat to do\n');
+  });
+
+  test('list is one JSON value of the served shape, or a table', async () => {
+    await serve({ 'session.list': () => ({ sessions: [session] }) });
+    const json = await cli.run(['list', '--json']);
+    expect(json).toMatchObject({ code: 0, err: '' });
+    expect(JSON.parse(json.out)).toEqual({ sessions: [session] });
+    expect((await cli.run(['list'])).out).toMatch(/^SESSION +NAME.*\nlocal-1 +main +idle/);
+  });
+
+  test('a request for another machine goes there, in either form and by MACHINE/ID', async () => {
+    const seen: Array<[string | undefined, string | undefined]> = [];
+    await serve({
+      'session.rename': ({ params }, { header }) => {
+        seen.push([header.to, params.session]);
+        return { session: 'local-1', machine: 'M', name: params.name };
+      },
+    });
+    await cli.run(['remote', 'rename', 'M', 'new', '--session', 's']);
+    await cli.run(['rename', '--machine', 'M', '--session', 's', 'new']);
+    await cli.run(['rename', '--session', 'M/s', 'new']);
+    await cli.run(['rename', '--session', 's', 'new']);
+    expect(seen).toEqual([
+      ['M', 's'],
+      ['M', 's'],
+      ['M', 's'],
+      [undefined, 's'],
+    ]);
+    expect(await cli.run(['rename', '--machine', 'A', '--session', 'B/s', 'new'])).toMatchObject({ code: 2 });
+  });
+
+  test('new starts in the folder of its caller here, and in none of ours elsewhere', async () => {
+    const folders: Array<string | undefined> = [];
+    await serve({
+      'session.new': ({ params }) => {
+        folders.push(params.cwd);
+        return { session: 'local-1', machine: 'HERE', name: 'x', pid: 5 };
+      },
+    });
+    expect((await cli.run(['new'])).out).toBe('local-1\n');
+    await cli.run(['new', '--cwd', 'sub']);
+    await cli.run(['remote', 'new', 'HERE']);
+    await cli.run(['remote', 'new', 'THERE']);
+    await cli.run(['remote', 'new', 'THERE', '--cwd', 'sub']);
+    expect(folders).toEqual([cli.folder, `${cli.folder}/sub`, cli.folder, undefined, 'sub']);
+  });
+
+  test('invite prints the code alone; advice is on stderr', async () => {
+    await serve({
+      'team.invite': ({ params }) => {
+        expect(params).toEqual({ role: 'viewer', expiresMs: 3_600_000 });
+        return { code: 'CODE', role: 'viewer', expiresAt: new Date(Date.now() + 3_600_000).toISOString() };
+      },
+    });
+    const plain = await cli.run(['invite', '--role', 'viewer', '--expires', '1h']);
+    expect(plain).toMatchObject({ code: 0, out: 'CODE\n', err: expect.stringContaining('niia join') });
+    expect((await cli.run(['team', 'invite', '--role', 'viewer', '--expires', '60m', '--json'])).err).toBe('');
+  });
+
+  test('--timeout ends a wait with 5', async () => {
+    await serve({ 'session.wait': () => new Promise(() => undefined) });
+    const ended = await cli.run(['wait', '--session', 's', '--exit', '--timeout', '0.3']);
+    expect(ended).toMatchObject({ code: 5, out: '' });
+  });
+
+  test('a daemon of another protocol version is named, not retried', async () => {
+    cli.home.prepare();
+    const path = cli.home.socket('daemon');
+    const server = createServer((socket) => {
+      const { head, body } = encode.json('hello', true, 0, {
+        protocol: { min: 9, max: 9 },
+        software: '9.0',
+        face: 'daemon',
+      });
+      const bytes = Buffer.concat([head, body ?? new Uint8Array()]);
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(bytes.length);
+      socket.on('error', () => undefined).write(Buffer.concat([length, bytes]));
+    }).listen(path);
+    await once(server, 'listening');
+    try {
+      const refused = await cli.run(['status', '--json']);
+      expect(refused.code).toBe(1);
+      expect(JSON.parse(refused.err).error).toMatchObject({
+        code: 'version_mismatch',
+        hint: expect.stringContaining('Upgrade'),
+      });
+    } finally {
+      server.close();
+      connect(path)
+        .on('error', () => undefined)
+        .destroy();
+    }
+  });
+});
+
+describe('write', () => {
+  test('types exactly the bytes of its input, in order', async () => {
+    const typed: Uint8Array[] = [];
+    const keys = new Set<string | undefined>();
+    let offset = 40;
+    await serve({
+      'session.write': ({ body, key }) => {
+        typed.push(body);
+        keys.add(key);
+        offset += 2;
+        return {
+          session: 'local-1',
+          machine: 'HERE',
+          bytes: body.length,
+          receipt: `r${typed.length}`,
+          outputOffset: offset,
+        };
+      },
+    });
+    const input = Buffer.alloc(700_000, Uint8Array.from([0, 255, 13, 195, 40]));
+    const written = await cli.run(['write', '--session', 's', '--stdin', '--json'], input);
+    expect(written.code).toBe(0);
+    expect(Buffer.concat(typed).equals(input)).toBe(true);
+    expect(keys.size).toBe(typed.length);
+    expect(JSON.parse(written.out)).toMatchObject({
+      session: 'local-1',
+      bytes: input.length,
+      outputOffset: 42,
+      receipt: `r${typed.length}`,
+    });
+  });
+
+  test('prints nothing, and types nothing without a text', async () => {
+    await serve({
+      'session.write': ({ body }) => ({
+        session: 'l',
+        machine: 'M',
+        bytes: body.length,
+        receipt: 'r',
+        outputOffset: 0,
+      }),
+    });
+    expect(await cli.run(['write', '--session', 's', 'x'])).toMatchObject({ code: 0, out: '', err: '' });
+    expect(await cli.run(['write', '--session', 's'])).toMatchObject({ code: 2 });
+    expect(await cli.run(['write', '--session', 's', 'x', '--stdin'])).toMatchObject({ code: 2 });
+  });
+
+  test('goes out again under the same key when the connection breaks before the answer', async () => {
+    const keys: Array<string | undefined> = [];
+    const server = await serve({
+      'session.write': ({ body, key }) => {
+        keys.push(key);
+        if (keys.length < 3) server.breakConnections();
+        return { session: 'local-1', machine: 'M', bytes: body.length, receipt: 'r', outputOffset: 1 };
+      },
+    });
+    expect(await cli.run(['write', '--session', 's', 'once'])).toMatchObject({ code: 0 });
+    expect(keys).toHaveLength(3);
+    expect(new Set(keys).size).toBe(1);
+  });
+
+  test('whose fate stays unknown ends with 7', async () => {
+    const server = await serve({
+      'session.write': () => {
+        server.breakConnections();
+        return { session: 'local-1', machine: 'M', bytes: 1, receipt: 'r', outputOffset: 1 };
+      },
+    });
+    const lost = await cli.run(['write', '--session', 's', 'x', '--timeout', '0.5', '--json']);
+    expect(lost.code).toBe(7);
+    expect(JSON.parse(lost.err)).toMatchObject({ error: { code: 'outcome_unknown' } });
+  });
+});
+
+describe('read --follow', () => {
+  test('goes on at the byte where the connection broke, and ends with the session', async () => {
+    const whole = Buffer.from(Array.from({ length: 5_000 }, (_, i) => `line ${i}\n`).join(''));
+    let calls = 0;
+    const server = await serve({
+      'session.tail': async ({ params, emit, sink }) => {
+        const since = params.since ?? 0;
+        emit({ type: 'start', session: 'local-1', machine: 'M', offset: since });
+        const cut = ++calls < 4 ? since + 10_001 : whole.length;
+        await sink(streams.output).writeAll(whole.subarray(since, cut));
+        if (calls < 4) server.breakConnections();
+        return { session: 'local-1', machine: 'M', offset: whole.length, firstOffset: 0, exitCode: 0, signal: null };
+      },
+    });
+    const read = await cli.run(['read', '--session', 's', '--raw', '--follow']);
+    expect(read.code).toBe(0);
+    expect(read.stdout.equals(whole)).toBe(true);
+    expect(calls).toBe(4);
+  });
+
+  test('tells a gap on stderr, and as a line of its own with --json', async () => {
+    await serve({
+      'session.tail': async ({ emit, sink }) => {
+        emit({ type: 'start', session: 'local-1', machine: 'M', offset: 100 });
+        emit({ type: 'gap', from: 0, to: 100 });
+        await sink(streams.output).writeAll(Buffer.from('rest'));
+        return { session: 'local-1', machine: 'M', offset: 104, firstOffset: 100, exitCode: 3, signal: null };
+      },
+    });
+    const plain = await cli.run(['read', '--session', 's', '--since', '0', '--follow']);
+    expect(plain).toMatchObject({ out: 'rest', err: expect.stringContaining('from byte 0 to 100') });
+    const lines = (await cli.run(['read', '--session', 's', '--since', '0', '--follow', '--json'])).out
+      .trim()
+      .split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { gap: { from: 0, to: 100 } },
+      { offset: 100, base64: Buffer.from('rest').toString('base64') },
+      { offset: 104, exitCode: 3, signal: null },
+    ]);
+    const value = JSON.parse((await cli.run(['read', '--session', 's', '--raw', '--since', '0', '--json'])).out);
+    expect(value).toMatchObject({ offset: 100, end: 104, gap: { from: 0, to: 100 }, base64: expect.any(String) });
+  });
+});
+
+describe('ask', () => {
+  const result = { machine: 'M', exitCode: 0, signal: null, durationMs: 1 };
+
+  test('keeps both outputs apart, adds nothing, and exits as the command did', async () => {
+    await serve({
+      'machine.ask': async ({ params, sink }) => {
+        await sink(streams.output).writeAll(Buffer.from([0, 255, 10]));
+        await sink(streams.errors).writeAll(Buffer.from('problem\n'));
+        return params.command === 'die'
+          ? { ...result, exitCode: null, signal: 'SIGKILL' }
+          : { ...result, exitCode: 42 };
+      },
+    });
+    const asked = await cli.run(['remote', 'ask', 'M', 'run']);
+    expect(asked).toMatchObject({ code: 42, err: 'problem\n' });
+    expect([...asked.stdout]).toEqual([0, 255, 10]);
+    expect((await cli.run(['remote', 'ask', 'M', 'die'])).code).toBe(137);
+    const json = await cli.run(['ask', '--machine', 'M', '--json', '--', 'run']);
+    expect(json.code).toBe(42);
+    expect(JSON.parse(json.out)).toEqual({ ...result, exitCode: 42, stdout: '\u0000\ufffd\n', stderr: 'problem\n' });
+  });
+
+  test('words after -- are joined as ssh joins them', async () => {
+    const commands: string[] = [];
+    await serve({
+      'machine.ask': ({ params }) => {
+        commands.push(params.command);
+        return result;
+      },
+    });
+    await cli.run(['remote', 'ask', 'M', '--', 'git', 'log', '--oneline']);
+    expect(commands).toEqual(['git log --oneline']);
+    expect((await cli.run(['remote', 'ask', 'M', 'git', 'log'])).code).toBe(2);
+    expect((await cli.run(['remote', 'ask', 'M', 'git', '--', 'log'])).code).toBe(2);
+    expect((await cli.run(['remote', 'ask', 'M'])).code).toBe(2);
+  });
+
+  test('any failure of its own is 255, and --json says which', async () => {
+    const server = await serve({
+      'machine.ask': ({ params }) => {
+        if (params.command === 'break') server.breakConnections();
+        throw new NiiaError('offline', 'M is offline');
+      },
+    });
+    const offline = await cli.run(['remote', 'ask', 'M', 'x', '--json']);
+    expect([offline.code, JSON.parse(offline.err).error.code]).toEqual([255, 'offline']);
+    const broken = await cli.run(['remote', 'ask', 'M', 'break', '--json']);
+    expect([broken.code, JSON.parse(broken.err).error.code]).toEqual([255, 'outcome_unknown']);
+  });
+
+  test('--timeout cancels the command', async () => {
+    let cancelled: () => void = () => undefined;
+    const cancellation = new Promise<void>((resolve) => {
+      cancelled = resolve;
+    });
+    await serve({
+      'machine.ask': ({ signal }) => {
+        signal.addEventListener('abort', cancelled);
+        return new Promise(() => undefined);
+      },
+    });
+    const late = await cli.run(['remote', 'ask', 'M', 'x', '--timeout', '0.4', '--json']);
+    expect([late.code, JSON.parse(late.err).error.code]).toEqual([255, 'timeout']);
+    await cancellation;
+  });
+
+  test('carries its input, all of it', async () => {
+    const input = Buffer.alloc(1_000_000, 'some input ');
+    await serve({
+      'machine.ask': async ({ source, sink }) => {
+        for await (const bytes of source(streams.input)) await sink(streams.output).writeAll(bytes);
+        return result;
+      },
+    });
+    const echoed = await cli.run(['remote', 'ask', 'M', '--stdin', 'cat'], input);
+    expect(echoed.code).toBe(0);
+    expect(echoed.stdout.equals(input)).toBe(true);
+  });
+
+  test('holds at most 16 MiB with --json', async () => {
+    await serve({
+      'machine.ask': async ({ sink }) => {
+        const part = Buffer.alloc(1 << 20);
+        for (let i = 0; i < 20; i++) await sink(streams.output).writeAll(part);
+        return result;
+      },
+    });
+    const held = await cli.run(['remote', 'ask', 'M', '--json', 'x']);
+    expect([held.code, held.out, JSON.parse(held.err).error.code]).toEqual([255, '', 'too_large']);
+  });
+
+  test('a reader that stops is waited for, and one that goes ends it quietly', async () => {
+    let sent = 0;
+    await serve({
+      'machine.ask': async ({ sink }) => {
+        const part = Buffer.alloc(64 << 10);
+        for (; sent < 64 << 20; sent += part.length) await sink(streams.output).writeAll(part);
+        return result;
+      },
+    });
+    const child = cli.start(['remote', 'ask', 'M', 'flood']);
+    const ended = once(child, 'close');
+    const errors: Buffer[] = [];
+    child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk));
+    await new Promise<void>((resolve) => child.stdout?.once('data', () => resolve(void child.stdout?.pause())));
+    child.stdout?.destroy();
+    expect(await ended).toEqual([141, null]);
+    expect(Buffer.concat(errors).toString()).toBe('');
+    expect(sent).toBeLessThan(8 << 20);
+  });
+
+  test('Ctrl-C goes to the command; a second one gives up on it', async () => {
+    const signals: string[] = [];
+    let started: () => void = () => undefined;
+    let heard: () => void = () => undefined;
+    await serve({
+      'machine.ask': ({ params, onEvent }) =>
+        new Promise((resolve) => {
+          onEvent(({ signal }) => {
+            signals.push(signal);
+            heard();
+            if (params.command === 'polite') resolve({ ...result, exitCode: null, signal });
+          });
+          started();
+        }),
+    });
+    const running = () =>
+      new Promise<void>((resolve) => {
+        started = resolve;
+      });
+    const hearing = () =>
+      new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+
+    let up = running();
+    const polite = cli.start(['remote', 'ask', 'M', 'polite']);
+    const politeEnd = outcome(polite);
+    await up;
+    polite.kill('SIGINT');
+    expect(await politeEnd).toMatchObject({ code: 130, signal: null });
+
+    up = running();
+    const hears = hearing();
+    const deaf = cli.start(['remote', 'ask', 'M', 'deaf']);
+    const deafEnd = outcome(deaf);
+    await up;
+    deaf.kill('SIGINT');
+    await hears;
+    deaf.kill('SIGINT');
+    expect(await deafEnd).toMatchObject({ code: 255 });
+    expect(signals).toEqual(['SIGINT', 'SIGINT']);
+  });
+});
+
+describe('completion', () => {
+  const names: Served = {
+    'machine.list': () => ({ machines: [] }),
+    'session.list': (_, { header }) => ({ sessions: [{ ...session, name: header.to ? `at-${header.to}` : 'main' }] }),
+  };
+  const offers = async (...words: string[]): Promise<string[]> => {
+    const { out } = await cli.run(['__complete', '--', ...words]);
+    return out
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split('\t')[0] ?? '');
+  };
+
+  test('offers commands, their words, their options and the names that exist', async () => {
+    await serve(names);
+    expect(await offers('sta')).toEqual(['status', 'start']);
+    expect(await offers('team', '')).toEqual(['create', 'show', 'invite', 'join', 'role', 'remove']);
+    expect(await offers('remote', 'status', '')).toEqual(expect.arrayContaining(['list']));
+    expect(await offers('read', '--sc')).toEqual(['--scrollback']);
+    expect(await offers('wait', '--state', 'b')).toEqual(['busy', 'blocked']);
+    expect(await offers('read', '--session', '')).toEqual(['local-1', 'main']);
+    expect(await offers('remote', 'read', 'M', '--session', '')).toEqual(['local-1', 'at-M']);
+    expect(await offers('attach', 'M/')).toEqual(['M/local-1', 'M/at-M']);
+  });
+
+  test('offers what it can without a daemon, and no error', async () => {
+    expect(await cli.run(['__complete', '--', 'read', '--session', ''])).toMatchObject({ code: 0, out: '', err: '' });
+    for (const shell of ['bash', 'zsh', 'fish']) {
+      expect((await cli.run(['completion', shell])).out).toContain('niia __complete');
+    }
+  });
+});
