@@ -46,7 +46,7 @@ module.exports = {
       from: { path: '^shared/' },
       to: { dependencyTypes: ['core'] },
     },
-    oneDoor('node-pty', 'node-pty|node_modules/@lydell/node-pty', 'daemon/headless/pty[.]ts'),
+    oneDoor('node-pty', 'node-pty|node_modules/@lydell/node-pty', 'daemon/headless/(node-)?pty([.]d)?[.]ts'),
     oneDoor('ws', 'ws/', 'daemon/mesh/websocket[.]ts'),
     oneDoor('noise-handshake', 'noise-handshake', 'daemon/mesh/noise[.]ts'),
   ],

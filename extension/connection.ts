@@ -129,7 +129,7 @@ export class DaemonConnection implements Disposable {
   /** The connection, where it stands or is about to; throws why it does not otherwise. */
   async #current(until = performance.now() + patienceMs): Promise<Peer> {
     if (this.#state.phase !== 'connecting' && !this.peer) this.retryNow();
-    const given = AbortSignal.timeout(Math.max(1, until - performance.now()));
+    const given = AbortSignal.timeout(Math.max(1, Math.ceil(until - performance.now())));
     const settled = new AbortController();
     const noticed = this.onDidChange(({ phase }) => {
       if (phase === 'absent' || phase === 'incompatible') settled.abort(this.#why());

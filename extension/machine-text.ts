@@ -24,7 +24,7 @@ export function machineRow(machine: MachineInfo, now: Date): RowView {
     label: name,
     description: facts.join(' · '),
     icon: self ? 'device-desktop' : online ? 'vm-active' : 'vm-outline',
-    color: online ? (headless === 'stopped' ? 'charts.yellow' : 'charts.green') : 'disabledForeground',
+    color: online ? 'charts.green' : 'disabledForeground',
     tooltip: table(self ? `${name} (this machine)` : name, [
       ['State', online ? 'online' : offlineSince(machine, now)],
       ['Path', online && path ? `${path}${rttMs === null ? '' : `, ${roundTrip(rttMs)} round trip`}` : undefined],

@@ -41,7 +41,8 @@ export class MachinesTree implements TreeDataProvider<TreeNode>, Disposable {
   getTreeItem(node: TreeNode): TreeItem {
     switch (node.kind) {
       case 'machine': {
-        const item = fromRow(node.row, node.expandable ? Collapsible.Expanded : Collapsible.None);
+        // With children or without: a row that becomes expandable later would not open by itself.
+        const item = fromRow(node.row, Collapsible.Expanded);
         return Object.assign(item, { id: `machine:${node.machine}` });
       }
       case 'session': {

@@ -9,7 +9,6 @@ export type TreeNode = MachineNode | SessionNode | ActionNode;
 export interface MachineNode extends Required<Pick<Target, 'machine'>> {
   readonly kind: 'machine';
   row: RowView;
-  expandable: boolean;
 }
 
 export interface SessionNode extends Required<Target> {
@@ -72,14 +71,13 @@ export class TreeNodes {
     const changed = machines.flatMap((machine): TreeNode[] => {
       const sessions = this.#updateSessions(machine.id, machine.name, now);
       const row = machineRow(machine, now);
-      const expandable = sessions.nodes.length > 0;
       const known = this.#machines.get(machine.id);
       if (!known) {
-        this.#machines.set(machine.id, { kind: 'machine', machine: machine.id, row, expandable });
+        this.#machines.set(machine.id, { kind: 'machine', machine: machine.id, row });
         return [];
       }
-      const same = known.expandable === expandable && equal(known.row, row);
-      Object.assign(known, { row, expandable });
+      const same = equal(known.row, row);
+      known.row = row;
       if (!same || sessions.moved) return [known];
       return sessions.changed;
     });
@@ -95,11 +93,7 @@ export class TreeNodes {
     return moved ? 'all' : changed;
   }
 
-  #updateSessions(
-    machine: string,
-    name: string,
-    now: Date,
-  ): { nodes: SessionNode[]; moved: boolean; changed: SessionNode[] } {
+  #updateSessions(machine: string, name: string, now: Date): { moved: boolean; changed: SessionNode[] } {
     const before = this.#children.get(machine) ?? [];
     const changed: SessionNode[] = [];
     const nodes = (this.#model.sessions(machine) ?? []).map((session): SessionNode => {
@@ -112,7 +106,7 @@ export class TreeNodes {
     });
     this.#children.set(machine, nodes);
     const moved = before.length !== nodes.length || before.some((node, at) => node !== nodes[at]);
-    return { nodes, moved, changed };
+    return { moved, changed };
   }
 }
 

@@ -37,7 +37,17 @@ async function suite(name, project, env = {}) {
   const ok = await step(
     name,
     'npx',
-    ['vitest', 'run', '--config', 'test/vitest.config.ts', '--project', project, '--reporter=dot', '--reporter=json', `--outputFile.json=${report}`],
+    [
+      'vitest',
+      'run',
+      '--config',
+      'test/vitest.config.ts',
+      '--project',
+      project,
+      '--reporter=dot',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+    ],
     { NIIA_TEST_FULL: values.full ? '1' : '', ...env },
   );
   if (ok === undefined) return;
@@ -60,7 +70,7 @@ async function suite(name, project, env = {}) {
 mkdirSync(artifacts, { recursive: true });
 await ensureDebianPackages(['git', 'tmux', 'chromium']);
 await check('format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']);
-await check('types', 'npx', ['tsc', '--noEmit']);
+await check('types', 'npm', ['run', '--silent', 'check:types']);
 await check('imports', 'npm', ['run', '--silent', 'check:imports']);
 await check('build', 'node', ['esbuild.mjs']);
 await suite('unit', 'unit');

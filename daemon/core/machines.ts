@@ -40,7 +40,6 @@ export class Machines {
   readonly #o: MachinesOptions;
   readonly #contacts = new Map<string, Contact>();
   readonly changes = new Changes();
-  readonly #started = performance.now();
 
   constructor(options: MachinesOptions) {
     this.#o = options;
@@ -107,8 +106,8 @@ export class Machines {
   #mayCome(id: string, contact: Contact): boolean {
     const { network } = this.#o;
     if (network.link(id).state === 'connecting' || network.presence(id)?.present === true) return true;
-    // The gateway has not said yet who is there, or the others have not found back to the one that started with us.
-    if (network.gatewayStatus.state === 'connecting' || performance.now() - this.#started < settleMs) return true;
+    // Neither has the gateway said for sure who is there, nor is there a link that says so.
+    if (network.gatewayStatus.state === 'connecting' || !network.absenceIsSure) return true;
     return contact.online;
   }
 
@@ -149,7 +148,7 @@ export class Machines {
       clearTimeout(contact.grace);
       contact.grace = undefined;
       this.#setOnline(contact, true);
-    } else if (contact.online && presence?.present === false) {
+    } else if (contact.online && presence?.present === false && this.#o.network.absenceIsSure) {
       this.#setOnline(contact, false);
     } else if (contact.online && !contact.grace) {
       contact.grace = setTimeout(() => {

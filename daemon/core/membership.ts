@@ -55,25 +55,20 @@ export class Membership {
     this.#mayLeave(leave);
     this.#farewell();
     this.#o.team.create(name);
+    this.#o.tickets.clear();
     await this.#o.network.restart('this machine made a team of its own');
     return { team: this.#o.team.current.team };
   }
 
   invite(role: Role, expiresMs: number): ResultOf<'team.invite'> {
     const { network, tickets, team, identity } = this.#o;
+    this.#mustBeAdmin('invite');
     const { gateway } = network;
     if (!gateway) {
       throw new NiiaError(
         'gateway_unreachable',
         'there is no gateway through which a guest could come',
         'See: niia status',
-      );
-    }
-    if (gateway.fingerprint === null) {
-      throw new NiiaError(
-        'failed',
-        'the gateway was given without its fingerprint',
-        'Give the whole URL that niia gateway printed.',
       );
     }
     const { secret, hash, expiresAt } = tickets.make(role, expiresMs);
@@ -105,9 +100,10 @@ export class Membership {
       signal: abort.signal,
     })
       .then(
-        ({ member }) => {
-          log.info('a machine joined', { name: member.name, id: member.id, role: member.role });
-          network.dropTicket(ticketHash);
+        ({ member, delivered }) => {
+          log.info('a machine joined', { name: member.name, id: member.id, role: member.role, delivered });
+          // A guest that was cut off before its answer comes back with the same code.
+          if (delivered) network.dropTicket(ticketHash);
         },
         (error: unknown) => log.warn('a guest was refused', { error: NiiaError.from(error) }),
       )
@@ -149,7 +145,7 @@ export class Membership {
   }
 
   async #joinWith(code: InviteCode, name: string | undefined, signal: AbortSignal): Promise<ResultOf<'team.join'>> {
-    const { identity, team, config, network, machines } = this.#o;
+    const { identity, team, tickets, config, network, machines } = this.#o;
     const lane = await connectGuest({
       urls: code.urls,
       fingerprint: code.fingerprint,
@@ -167,6 +163,7 @@ export class Membership {
     });
     this.#farewell();
     team.replace(joined.roster);
+    tickets.clear();
     const target = joined.gateways[0] ?? { urls: code.urls, fingerprint: code.fingerprint };
     config.update({ gateway: { urls: target.urls, fingerprint: target.fingerprint } });
     await network.restart('this machine joined another team');
@@ -186,6 +183,7 @@ export class Membership {
   }
 
   setRole(machine: string, role: Role): ResultOf<'team.role'> {
+    this.#mustBeAdmin('change roles');
     const member = this.#o.machines.find(machine);
     if (member.role !== role) this.#o.team.append({ op: 'role', machine: member.id, role });
     return { machine: member.name, role };
@@ -193,12 +191,27 @@ export class Membership {
 
   remove(machine: string): ResultOf<'team.remove'> {
     const member = this.#o.machines.find(machine);
+    if (member.id !== this.#o.identity.id) this.#mustBeAdmin('remove machines');
     this.#o.team.append({ op: 'remove', machine: member.id });
     return { machine: member.name };
   }
 
   close(): void {
     for (const lane of this.#lanes) lane.abort(new NiiaError('link_lost', 'the daemon stops'));
+  }
+
+  /** The roster takes statements of admins only; a machine that is none learns it before it promises anything. */
+  #mustBeAdmin(what: string): void {
+    const { self, current } = this.#o.team;
+    if (self?.role === 'admin') return;
+    const admins = [...current.members.values()]
+      .filter((member) => member.role === 'admin')
+      .map((member) => member.name);
+    throw new NiiaError(
+      'denied',
+      `this machine is ${self ? self.role : 'no member'} in ${current.team.name}; only an admin may ${what}`,
+      `Admins: ${admins.join(', ')}. There it works with --machine, or on that machine itself.`,
+    );
   }
 
   /** A team of one is left by joining another; a larger one only on purpose. */

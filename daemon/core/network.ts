@@ -38,6 +38,8 @@ export interface Presence {
 }
 
 const dialTimeoutMs = 10_000;
+/** After a gateway starts, its machines find back to it within this time: they dial at most a second apart. */
+const meetingMs = 5_000;
 
 /** This machine's way to the others: its gateway, embedded or elsewhere, and the links that run over it. */
 export class Network {
@@ -47,6 +49,7 @@ export class Network {
   #client: GatewayClient | undefined;
   #mesh: Mesh | undefined;
   #state: GatewayClientState | undefined;
+  #connectedAt = 0;
   #unsubscribe: () => void = () => undefined;
   /** Presence, a link or the gateway's state changed. */
   readonly changes = new Changes();
@@ -109,6 +112,14 @@ export class Network {
     };
   }
 
+  /**
+   * Whether the gateway's word that a machine is absent can be taken: one that has just come back, or that we have just
+   * come back to, may not have met everybody yet.
+   */
+  get absenceIsSure(): boolean {
+    return this.#state?.state === 'connected' && performance.now() - this.#connectedAt > meetingMs;
+  }
+
   presence(machine: string): Presence | undefined {
     return this.#presence.get(machine);
   }
@@ -135,6 +146,7 @@ export class Network {
       ...(target?.admit === undefined ? {} : { admit: target.admit }),
       events: {
         state: (state) => {
+          if (state.state === 'connected' && this.#state?.state !== 'connected') this.#connectedAt = performance.now();
           this.#state = state;
           if (state.state !== 'connected') this.#presence.clear();
           this.changes.notify();

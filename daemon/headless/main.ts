@@ -51,6 +51,8 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   // One request's defect must not take everybody's sessions along.
   const survive = (error: unknown) =>
     log.error('an unexpected error; the sessions live on', { error, stack: stackOf(error) });
+  // Nor is the end of whoever reads what it logs.
+  process.stderr.on('error', ignore);
   process.on('SIGTERM', stop);
   process.on('SIGINT', ignore);
   process.on('SIGHUP', ignore);
@@ -66,6 +68,7 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   } finally {
     rmSync(place, { force: true });
     lock.release();
+    process.stderr.off('error', ignore);
     process.off('SIGTERM', stop);
     process.off('SIGINT', ignore);
     process.off('SIGHUP', ignore);

@@ -36,6 +36,7 @@ export class OutputLog {
   #durable: number;
   /** What is on disk no longer joins what is in memory, and is to be removed before anything is written. */
   #diskGivenUp = false;
+  #keptFrom = Number.POSITIVE_INFINITY;
   #error: string | null = null;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
@@ -90,6 +91,12 @@ export class OutputLog {
     if (this.#writing) return;
     if (this.end - this.#durable >= largestWrite) this.#startWriting();
     else this.#timer ??= setTimeout(() => this.#startWriting(), batchMs);
+  }
+
+  /** Bytes from `offset` on stay in memory beyond its window: somebody is about to read them. */
+  keepFrom(offset: number): void {
+    this.#keptFrom = offset;
+    this.#trim();
   }
 
   /** Bytes from `offset` that are at hand, at most `most`: a view, never to be changed. Undefined where the disk has them. */
@@ -156,7 +163,7 @@ export class OutputLog {
         if (this.#diskGivenUp) continue;
         this.#durable = offset + written;
         pause = this.#retryMs;
-        this.#memory.dropBelow(Math.min(this.#durable, this.end - this.#windowBytes));
+        this.#trim();
         if (this.#error !== null) this.#error = null;
         this.onChange?.();
       } catch (error) {
@@ -173,6 +180,10 @@ export class OutputLog {
         if (this.#stopRetrying) return;
       }
     }
+  }
+
+  #trim(): void {
+    this.#memory.dropBelow(Math.min(this.#durable, this.end - this.#windowBytes, this.#keptFrom));
   }
 
   /** Notes why writing failed; on a full disk gives up the oldest of its own files. True when it is worth trying again at once. */

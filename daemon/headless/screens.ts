@@ -1,16 +1,8 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { Size } from '../../shared/protocol/shapes.ts';
 import type { ConnectScreens, FromScreens, ScreenPort, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
-import type { ScreenSource } from './session-screen.ts';
+import type { ScreenHandler, ScreenSource } from './session-screen.ts';
 import { SessionScreen } from './session-screen.ts';
-
-export interface ScreenHandler {
-  titled(title: string): void;
-  /** What a terminal would answer to the program. */
-  reply(bytes: Uint8Array): void;
-  /** More was drawn: `screen.drawn` has moved. */
-  drawn(): void;
-}
 
 /** A screen that broke twice within this long is not drawn from the same output a third time. */
 const replayAgainAfterMs = 10_000;

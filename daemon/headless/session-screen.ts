@@ -1,9 +1,16 @@
 import type { Size } from '../../shared/protocol/shapes.ts';
 import type { OutputLog } from './output-log.ts';
 import type { ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
-import type { ScreenHandler } from './screens.ts';
 
 type WithoutScreen<T> = T extends unknown ? Omit<T, 'screen'> : never;
+
+export interface ScreenHandler {
+  titled(title: string): void;
+  /** What a terminal would answer to the program. */
+  reply(bytes: Uint8Array): void;
+  /** More was drawn: `screen.drawn` has moved. */
+  drawn(): void;
+}
 
 /** How a screen reaches whatever draws it. */
 export interface ScreenWay {

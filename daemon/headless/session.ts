@@ -103,8 +103,13 @@ export class Session {
     const screen = parts.screens.open(parts.log, { cols, rows }, 0, {
       titled: (title) => session.#titled(title),
       reply: (bytes) => session.#reply(bytes),
-      drawn: () => session.#balance(),
+      drawn: () => {
+        // What is still to be drawn need not come back from the disk; it is bounded by the lag.
+        parts.log.keepFrom(screen.drawn);
+        session.#balance();
+      },
     });
+    parts.log.keepFrom(0);
     session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen };
     return session;
   }

@@ -100,7 +100,7 @@ export class Sessions {
     const known = key === undefined ? undefined : this.#byKey.get(key);
     if (known) return known;
     if (this.#stopping) throw new NiiaError('busy', 'the headless server is ending', 'Try again.');
-    const { home, generation, screens } = this.#options;
+    const { home, generation } = this.#options;
     const argv = params.argv?.length ? params.argv : [userShell()];
     const cwd = startFolder(params.cwd);
     const own = { TERM: 'xterm-256color', COLORTERM: 'truecolor', NIIA_MACHINE_NAME: machine, NIIA_HOME: home.root };
@@ -122,7 +122,11 @@ export class Sessions {
     return session;
   }
 
-  #start(folder: SessionFolder, meta: SessionMeta, command: { file: string; args: string[]; env: Record<string, string> }): Session {
+  #start(
+    folder: SessionFolder,
+    meta: SessionMeta,
+    command: { file: string; args: string[]; env: Record<string, string> },
+  ): Session {
     const output = new OutputLog(this.#logOptions(folder));
     const parts = { folder, meta, log: output, screens: this.#options.screens, changed: () => this.#changed() };
     let session: Session;
@@ -138,7 +142,9 @@ export class Sessions {
       // What is not on record would be forgotten: better not to have it.
       void session.end().then(() => folder.remove());
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new NiiaError('io', `the session could not be recorded in ${folder.path}: ${why}`, 'Is the disk full?', { cause });
+      throw new NiiaError('io', `the session could not be recorded in ${folder.path}: ${why}`, 'Is the disk full?', {
+        cause,
+      });
     }
     return session;
   }

@@ -15,8 +15,17 @@ export function writeAtomically(path: string, content: string | Uint8Array): voi
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
+    discard(temporary);
     throw error;
+  }
+}
+
+/** Removes what a failed write left, where that can be done; the write's own error is the one to tell. */
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    if (!isErrno(error)) throw error;
   }
 }
 
@@ -30,6 +39,8 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
+/** Whether it is a system error, with one of these codes where any are given. */
 export function isErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+  if (!(error instanceof Error && 'errno' in error && 'code' in error)) return false;
+  return codes.length === 0 || codes.includes(String(error.code));
 }

@@ -23,7 +23,7 @@ export interface GuestOptions {
   /** Gateway addresses, best first. */
   urls: readonly string[];
   /** SHA-256 of the gateway's certificate, hex; zeros: its certificate is checked the usual way. */
-  fingerprint: string;
+  fingerprint: string | null;
   /** The ticket's id, as the invite's secret gives it. */
   ticket: string;
   signal: AbortSignal;

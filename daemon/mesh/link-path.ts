@@ -34,7 +34,7 @@ export class LinkPath {
   /** Until then another path is used, where one works. */
   avoidUntil = 0;
   #failures = 0;
-  #failedAt = Number.NEGATIVE_INFINITY;
+  #penalisedUntil = Number.NEGATIVE_INFINITY;
   /** The first ping since something came, and since a round trip was proved. */
   #askedAt: number | undefined;
   #unprovedSince: number | undefined;
@@ -88,7 +88,7 @@ export class LinkPath {
     this.#unprovedSince = this.#pings[0]?.at;
     this.oneWay = false;
     this.wellSince = Math.min(this.wellSince, now);
-    if (now - this.#failedAt > timing.longestPenaltyMs) this.#failures = 0;
+    if (now - this.#penalisedUntil > timing.longestPenaltyMs) this.#failures = 0;
   }
 
   /** Data moves here again. */
@@ -113,8 +113,8 @@ export class LinkPath {
   avoid(now: number): void {
     const wait = Math.min(timing.penaltyMs * 2 ** this.#failures, timing.longestPenaltyMs);
     this.#failures = Math.min(this.#failures + 1, 16);
-    this.#failedAt = now;
     this.avoidUntil = now + wait;
+    this.#penalisedUntil = this.avoidUntil;
   }
 
   /** When `judge` may have news. */

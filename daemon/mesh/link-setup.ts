@@ -208,8 +208,9 @@ export class LinkSetup {
     this.#attempts.clear();
   }
 
-  get backoffUntil(): number {
-    return this.#backoffUntil;
+  /** Handshakes may begin again. */
+  endBackOff(): void {
+    this.#backoffUntil = 0;
   }
 
   /** Repeats what was not answered. */

@@ -120,7 +120,7 @@ export class Link {
     if (this.#closed) return;
     const path = this.paths.add(id, kind, this.#now);
     // The other daemon may be another one than that which hung up; after a refusal it is still the same team.
-    if (this.#refusals === 0) this.#backOff(0);
+    if (this.#refusals === 0) this.#setup.endBackOff();
     if (this.#live) this.#live.transfer.ping(path, this.#now);
     else this.#setup.begin(path, this.#now);
     this.#emit({ do: 'changed' });

@@ -12,8 +12,8 @@ export interface InviteCode {
   team: string;
   /** Raw X25519 key, base64url. */
   inviterKey: string;
-  /** SHA-256 of the gateway's certificate (DER), hex. */
-  fingerprint: string;
+  /** SHA-256 of the gateway's certificate (DER), hex; null (zeros in the text): the certificate is checked the usual way. */
+  fingerprint: string | null;
   secret: Uint8Array;
   expiresAt: Date;
   /** Gateway addresses (`wss://host:port`), best first. */
@@ -33,7 +33,7 @@ export function encodeInvite(code: InviteCode): string {
   const content = Buffer.concat([
     sized(Buffer.from(code.team, 'hex'), 16),
     sized(Buffer.from(code.inviterKey, 'base64url'), 32),
-    sized(Buffer.from(code.fingerprint, 'hex'), 32),
+    code.fingerprint === null ? Buffer.alloc(32) : sized(Buffer.from(code.fingerprint, 'hex'), 32),
     sized(code.secret, 16),
     expiry,
     Buffer.from(code.urls.join(' ')),
@@ -55,10 +55,11 @@ export function decodeInvite(text: string): InviteCode {
   if (!timingSafeEqual(checksum(content), bytes.subarray(-checksumBytes))) throw badCode('its checksum is wrong');
   const urls = content.subarray(fixed).toString().split(' ');
   if (!urls.every(isGatewayUrl)) throw badCode('its gateway addresses are not addresses');
+  const pinned = content.subarray(48, 80);
   return {
     team: content.subarray(0, 16).toString('hex'),
     inviterKey: content.subarray(16, 48).toString('base64url'),
-    fingerprint: content.subarray(48, 80).toString('hex'),
+    fingerprint: pinned.some((byte) => byte !== 0) ? pinned.toString('hex') : null,
     secret: content.subarray(80, 96),
     expiresAt: new Date(content.readUInt32BE(96) * 1000),
     urls,

@@ -116,11 +116,6 @@ export class JoinLane {
     }
   }
 
-  /** Resolves when the other side has closed the lane, or has had its time to do so. */
-  async closedByOther(): Promise<void> {
-    await this.#until(() => this.#error !== undefined);
-  }
-
   close(): void {
     this.#fail(new NiiaError('cancelled', 'the conversation is over'));
   }

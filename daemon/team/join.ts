@@ -20,7 +20,7 @@ import type { Tickets } from './tickets.ts';
  *                  ◄───────────────────── handshake 2      the guest checks that the key is the code's
  *     handshake 3, who it is ──────────►                   the inviter checks it, uses the ticket, signs `add`
  *                  ◄───────────────────── the roster, or an error with its code
- *     closes ──────────────────────────►
+ *     done ────────────────────────────►                   nobody needs the code any more
  *
  * Cut before the ticket is used, nothing has happened. Cut after it, the same machine comes back with the same code and
  * gets the roster again; nobody else can use the code.
@@ -75,8 +75,14 @@ export interface ServeJoinOptions {
   stepMs?: number;
 }
 
+export interface Served {
+  member: Member;
+  /** Whether the guest said that it has the roster. If not it may come back with the same code to get it. */
+  delivered: boolean;
+}
+
 /** Serves one guest, to its end. Resolves with the member that it is now; rejects with why it was refused. */
-export async function serveJoin(o: ServeJoinOptions): Promise<{ member: Member }> {
+export async function serveJoin(o: ServeJoinOptions): Promise<Served> {
   const lane = new JoinLane(o.lane, { maxBytes: joinLimits.request, signal: o.signal, stepMs: o.stepMs });
   try {
     const handshake = await answerHandshake(lane, o);
@@ -84,8 +90,8 @@ export async function serveJoin(o: ServeJoinOptions): Promise<{ member: Member }
     const { statements } = o.store.current;
     const gateways = o.gateways.map(({ urls, fingerprint }) => ({ urls, fingerprint }));
     const { role, name } = member;
-    await tell(lane, { statements: [...statements], gateways, role, name, inviter: o.identity.id });
-    return { member };
+    const answer = { statements: [...statements], gateways, role, name, inviter: o.identity.id };
+    return { member, delivered: await tell(lane, answer) };
   } finally {
     lane.close();
   }
@@ -105,13 +111,22 @@ async function decide(lane: JoinLane, handshake: NoiseHandshake, o: ServeJoinOpt
   }
 }
 
-/** The answer, and time for the guest to take it. What is decided stands, also where the guest is gone. */
-async function tell(lane: JoinLane, answer: JoinAnswer): Promise<void> {
-  try {
+/** Whether the guest says that it took the answer. What is decided stands, also where the guest is gone. */
+async function tell(lane: JoinLane, answer: JoinAnswer): Promise<boolean> {
+  return await unlessGone(async () => {
     await lane.sendJson(answer);
-    await lane.closedByOther();
+    await lane.receiveJson();
+  });
+}
+
+/** Whether `exchange` came to its end: false where the other side went away, was silent or spoke nonsense. */
+async function unlessGone(exchange: () => Promise<void>): Promise<boolean> {
+  try {
+    await exchange();
+    return true;
   } catch (error) {
-    if (!(error instanceof NiiaError)) throw error;
+    if (error instanceof NiiaError) return false;
+    throw error;
   }
 }
 
@@ -235,7 +250,11 @@ export async function requestJoin(o: RequestJoinOptions): Promise<Joined> {
     const handshake = await openHandshake(lane, o);
     asked = true;
     await lane.sendJson(requestOf(o, handshake));
-    return checkAnswer(await lane.receiveJson(), o);
+    const answer = parseAnswer(await lane.receiveJson());
+    const joined = 'error' in answer ? fromInviter(answer.error) : checkAnswer(answer, o);
+    await unlessGone(() => lane.sendJson({ done: true }));
+    if (joined instanceof NiiaError) throw joined;
+    return joined;
   } catch (error) {
     throw explainCut(NiiaError.from(error), asked);
   } finally {
@@ -268,11 +287,13 @@ function requestOf({ identity, name, nameChosen }: RequestJoinOptions, handshake
   return { protocol: protocolRange, software: version, name, nameChosen, signKey, noiseKey, proof };
 }
 
-function checkAnswer(json: unknown, { code, identity }: RequestJoinOptions): Joined {
+function parseAnswer(json: unknown): JoinAnswer {
   const parsed = v.safeParse(answerSchema, json);
-  if (!parsed.success) throw new NiiaError('bad_request', `an answer of a wrong form: ${parsed.issues[0].message}`);
-  const answer = parsed.output;
-  if ('error' in answer) throw fromInviter(answer.error);
+  if (parsed.success) return parsed.output;
+  throw new NiiaError('bad_request', `an answer of a wrong form: ${parsed.issues[0].message}`);
+}
+
+function checkAnswer(answer: Exclude<JoinAnswer, { error: unknown }>, { code, identity }: RequestJoinOptions): Joined {
   const roster = Roster.verify(answer.statements);
   if (roster.team.id !== code.team) throw wrong('it is of another team');
   const self = roster.members.get(identity.id);

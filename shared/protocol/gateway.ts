@@ -29,13 +29,13 @@ export const gatewayLimits = {
   pingMs: 2_000,
   silentMs: 7_000,
   /** A guest's lane: bytes in all, each way, and how long it may last. */
-  guestBytes: 256 << 10,
+  guestBytes: 8 << 20,
   guestMs: 60_000,
   /** Guests with a wrong ticket from one address, a minute. */
   guestTriesPerMinute: 10,
 } as const;
 
-/** Close codes of the WebSocket. The machine does not try again by itself after one of `final`. */
+/** Close codes of the WebSocket. */
 export const gatewayClose = {
   draining: 4000,
   refused: 4001,

@@ -4,6 +4,7 @@ import { spawn as spawnPty } from 'node-pty';
 
 /** How long anything awaited of a client may take. */
 const patienceMs = 60_000;
+const forceAfterMs = 2000;
 /** How much of what was shown is kept for messages and for `until`. */
 const keptBytes = 64 << 10;
 
@@ -130,8 +131,7 @@ export class TerminalClient extends Client {
   }
 
   async close() {
-    end(this.pid);
-    await this.#exited;
+    await end(this.pid, this.#exited);
   }
 }
 
@@ -160,15 +160,29 @@ export class PipeClient extends Client {
   }
 
   async close() {
-    end(this.pid);
-    await this.#exited;
+    await end(this.pid, this.#exited);
   }
 }
 
-/** @param {number} pid */
-function end(pid) {
+/**
+ * Ends a process as a closed window does, and by force where that is not enough.
+ * @param {number} pid
+ * @param {Promise<unknown>} exited
+ */
+async function end(pid, exited) {
+  signal(pid, 'SIGHUP');
+  const force = setTimeout(() => signal(pid, 'SIGKILL'), forceAfterMs);
+  await exited;
+  clearTimeout(force);
+}
+
+/**
+ * @param {number} pid
+ * @param {NodeJS.Signals} name
+ */
+function signal(pid, name) {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, name);
   } catch (error) {
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ESRCH') throw error;
   }

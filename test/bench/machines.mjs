@@ -25,7 +25,8 @@ export class Machine {
     this.home = scratch.path(name);
     mkdirSync(this.home, { mode: 0o700 });
     this.env = scratch.env({ NIIA_HOME: this.home, NIIA_MACHINE_NAME: name, SHELL: '/bin/sh', NO_COLOR: '1' });
-    scratch.defer(() => output(process.execPath, [entry, 'down', '--sessions'], { env: this.env, cwd: this.home }));
+    const [node = '', ...words] = this.command('down', '--sessions');
+    scratch.defer(() => output(node, words, { env: this.env, cwd: this.home }));
   }
 
   /**
@@ -33,7 +34,7 @@ export class Machine {
    * @param {string[]} args
    */
   command(...args) {
-    return [process.execPath, entry, ...args];
+    return [process.execPath, ...this.#scratch.nodeFlags, entry, ...args];
   }
 
   /**
@@ -41,7 +42,8 @@ export class Machine {
    * @param {string[]} args
    */
   async run(...args) {
-    const out = await this.#scratch.run(process.execPath, [entry, ...args], { env: this.env, cwd: this.home });
+    const [node = '', ...words] = this.command(...args);
+    const out = await this.#scratch.run(node, words, { env: this.env, cwd: this.home });
     return out.trim();
   }
 
@@ -105,9 +107,9 @@ export async function standalonePair(scratch) {
 async function startGateway(scratch) {
   const state = scratch.path('gateway');
   mkdirSync(state, { mode: 0o700 });
-  const args = ['gateway', '--listen', `127.0.0.1:${await freePort()}`, '--state', state];
+  const args = [...scratch.nodeFlags, entry, 'gateway', '--listen', `127.0.0.1:${await freePort()}`, '--state', state];
   scratch.check();
-  const child = spawn(process.execPath, [entry, ...args], {
+  const child = spawn(process.execPath, args, {
     env: scratch.env({ NIIA_HOME: state }),
     stdio: ['ignore', 'pipe', 'pipe'],
   });

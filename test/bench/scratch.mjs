@@ -16,8 +16,8 @@ export class Scratch {
   /** @type {Array<() => unknown>} */
   #steps = [];
   #closed = false;
-  /** @type {NodeJS.ProcessEnv} */
-  #profiling = {};
+  /** Flags of each Node process of niia's that is started here. @type {string[]} */
+  nodeFlags = [];
 
   /** @param {string[]} parts */
   path(...parts) {
@@ -31,15 +31,15 @@ export class Scratch {
    */
   env(extra = {}) {
     const { NIIA_SESSION: _, NIIA_LOG: __, NIIA_HOME: ___, TMUX: ____, ...outer } = process.env;
-    return { ...outer, LANG: 'C.UTF-8', TERM: 'xterm-256color', NIIA_BENCH: this.root, ...this.#profiling, ...extra };
+    return { ...outer, LANG: 'C.UTF-8', TERM: 'xterm-256color', NIIA_BENCH: this.root, ...extra };
   }
 
   /**
-   * From here on each Node process that is started writes a CPU profile into `folder` when it ends.
+   * From here on each process of niia's writes a CPU profile into `folder` when it ends.
    * @param {string} folder
    */
   profileInto(folder) {
-    this.#profiling = { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` };
+    this.nodeFlags = ['--cpu-prof', '--cpu-prof-interval=200', `--cpu-prof-dir=${folder}`];
   }
 
   /**

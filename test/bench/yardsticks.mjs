@@ -123,6 +123,8 @@ async function startSshServer(scratch, sshd) {
     PrintMotd: 'no',
     PrintLastLog: 'no',
     UseDNS: 'no',
+    // A shell that is started by sshd reads the user's start-up files, which may take their time.
+    SetEnv: `HOME=${scratch.root}`,
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}\n`);
   writeFileSync(scratch.path('sshd-config'), lines.join(''));
@@ -131,7 +133,7 @@ async function startSshServer(scratch, sshd) {
     env: scratch.env(),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const exited = once(server, 'close');
+  const exited = once(server, 'exit');
   scratch.defer(async () => {
     server.kill();
     await exited;

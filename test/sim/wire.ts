@@ -29,10 +29,13 @@ export class SimEnd implements Transport {
   #lastArrival = 0;
   #blocked = false;
   #closed = false;
+  #dead = false;
   trouble: Trouble = 'none';
   #held: Uint8Array[] = [];
   /** Sees each message that leaves here. */
   tap: ((message: Uint8Array) => void) | undefined;
+  /** Which messages do not get lost on the way. */
+  passes: (message: Uint8Array) => boolean = () => true;
 
   constructor(time: SimTime, clock: MachineClock, shape: WireShape, random: () => number) {
     this.#time = time;
@@ -83,6 +86,7 @@ export class SimEnd implements Transport {
 
   /** The machine at this end is gone without a word. */
   die(): void {
+    this.#dead = true;
     this.#closed = true;
   }
 
@@ -113,7 +117,7 @@ export class SimEnd implements Transport {
       });
     }
     const other = this.#other;
-    if (this.#closed || this.trouble === 'dropped' || !other || other.#closed) return;
+    if (this.#dead || this.trouble === 'dropped' || !this.passes(message) || !other || other.#closed) return;
     other.#inbox.push(message);
     other.#deliver();
   }

@@ -150,8 +150,8 @@ export class World {
 
   #burst(): void {
     const machine = this.#random.pick(this.#machines);
-    this.#note(`${machine.identity.name} sends 4 MiB`);
-    for (let i = 0; i < 256; i++) machine.send(16 << 10);
+    this.#note(`${machine.identity.name} sends 2 MiB`);
+    for (let i = 0; i < 128; i++) machine.send(16 << 10);
   }
 
   #anyWire(): Wire | undefined {

@@ -11,6 +11,8 @@ import type { MethodName, ParamsOf, ResultOf } from '../../shared/protocol/metho
 import { ask, typedCall } from '../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../shared/rpc/peer.ts';
 
+/** How long a condition that others bring about may take on a busy machine. */
+const soon = { timeout: 15_000 };
 const root = new URL('../..', import.meta.url).pathname;
 let out: string;
 let folder: string;
@@ -121,7 +123,8 @@ function numbered(count: number): string {
   return text;
 }
 
-const alive = (pid: number) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+const alive = (pid: number) =>
+  existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
 
 function residentBytes(pid: number | undefined): number {
   const kilobytes = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
@@ -182,12 +185,19 @@ describe('the headless server', () => {
     const { session, pid } = await run('seq 1 30; exec sleep 1000');
     await ask('session.wait', { session, until: { type: 'match', pattern: '^30' } });
     // The log is written in the background.
-    await expect.poll(() => statSync(home.path('sessions', session, 'output-000000000000000.log'), { throwIfNoEntry: false })?.size).toBe(numbered(30).length);
+    await expect
+      .poll(
+        () => statSync(home.path('sessions', session, 'output-000000000000000.log'), { throwIfNoEntry: false })?.size,
+        soon,
+      )
+      .toBe(numbered(30).length);
     child.kill('SIGKILL');
     await exit;
-    await expect.poll(() => alive(pid)).toBe(false);
+    await expect.poll(() => alive(pid), soon).toBe(false);
     const next = await start(home);
-    expect((await next.ask('session.list', {})).sessions).toMatchObject([{ id: session, state: 'exited', exitCode: null }]);
+    expect((await next.ask('session.list', {})).sessions).toMatchObject([
+      { id: session, state: 'exited', exitCode: null },
+    ]);
     expect((await next.ask('session.read', { session })).lines.at(-2)).toBe('30');
     expect((await tailed(next.peer, { session })).toString()).toBe(numbered(30));
   });
@@ -211,8 +221,16 @@ describe('the headless server', () => {
         }
       }
     };
-    await check(300, (i) => `printf 'number %s' ${i}`, (i) => `number ${i}`);
-    await check(60, () => 'seq 1 50000', () => whole);
+    await check(
+      300,
+      (i) => `printf 'number %s' ${i}`,
+      (i) => `number ${i}`,
+    );
+    await check(
+      60,
+      () => 'seq 1 50000',
+      () => whole,
+    );
   });
 
   test('passes 100 MB through a command and through a session without growing', async () => {
@@ -265,12 +283,12 @@ describe.runIf(process.getuid?.() === 0 && process.platform === 'linux')('a disk
     await ask('session.wait', { session, until: { type: 'idle', ms: 100 } });
     await type('\n');
     await ask('session.wait', { session, until: { type: 'match', pattern: '^400000$' } });
-    await expect.poll(async () => (await info()).logError).toContain('ENOSPC');
+    await expect.poll(async () => (await info()).logError, soon).toContain('ENOSPC');
     // It all still fits into memory: nothing is lost.
     const wanted = numbered(400_000).replaceAll('\r', '');
     expect((await tailed(peer, { session })).toString().endsWith(wanted)).toBe(true);
     execFileSync('mount', ['-o', 'remount,size=64m', join(home.root, 'sessions')]);
-    await expect.poll(async () => (await info()).logError, { timeout: 15_000 }).toBeNull();
+    await expect.poll(async () => (await info()).logError, soon).toBeNull();
     await type('\n');
     await ask('session.wait', { session, until: { type: 'match', pattern: 'last' } });
     expect((await tailed(peer, { session })).toString().endsWith(`${wanted}last\n`)).toBe(true);

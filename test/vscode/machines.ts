@@ -81,6 +81,11 @@ export class Machine {
   }
 }
 
+/** For a window of this machine's user. A plain shell, because the editor runs it as a login shell at its start. */
+export function windowEnvironment(machine: Machine): Record<string, string> {
+  return { NIIA_HOME: machine.home, NIIA_MACHINE_NAME: machine.name, SHELL: '/bin/sh', PS1: '$ ' };
+}
+
 /** Runs a test with these machines and ends them in any case. */
 export async function withMachines(machines: readonly Machine[], test: () => Promise<void>): Promise<void> {
   try {

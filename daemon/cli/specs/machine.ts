@@ -28,6 +28,7 @@ const invite = command({
     expires: { kind: 'text', value: 'TIME', help: 'how long the code works: 30s, 10m, 1h, 2d; 10m unless given' },
   },
   examples: ['niia invite', 'niia invite --role viewer --expires 1h', 'code=$(niia invite --json | jq -r .code)'],
+  remote: true,
 });
 
 const join = command({
@@ -122,6 +123,7 @@ export const machineSpecs = {
     args: [],
     options: {},
     examples: ['niia team show', 'niia team show --json'],
+    remote: true,
   }),
   'team invite': invite,
   'team join': join,
@@ -132,6 +134,7 @@ export const machineSpecs = {
     argCompletes: [{ from: 'machines' }, { from: 'words', words: roles }],
     options: {},
     examples: ['niia team role build-box admin'],
+    remote: true,
   }),
   'team remove': command({
     group: 'The team',
@@ -140,6 +143,7 @@ export const machineSpecs = {
     argCompletes: [{ from: 'machines' }],
     options: {},
     examples: ['niia team remove old-laptop'],
+    remote: true,
   }),
   gateway: command({
     group: 'The team',

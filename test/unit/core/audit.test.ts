@@ -14,7 +14,13 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const who = { kind: 'machine', id: 'i', name: 'N', role: 'operator' } as const;
-const entry = (method: string): AuditEntry => ({ at: new Date().toISOString(), who, method, subject: '', outcome: 'allowed' });
+const entry = (method: string): AuditEntry => ({
+  at: new Date().toISOString(),
+  who,
+  method,
+  subject: '',
+  outcome: 'allowed',
+});
 
 describe('the audit log', () => {
   it('chains its lines over restarts, so that a changed or missing line shows', () => {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { authorize } from '../../../daemon/core/policy.ts';
+import type { Config } from '../../../daemon/home/config.ts';
 import type { MethodName } from '../../../shared/protocol/methods.ts';
 import { methods } from '../../../shared/protocol/methods.ts';
 import type { Role } from '../../../shared/protocol/shapes.ts';
-import { authorize } from '../../../daemon/core/policy.ts';
-import type { Config } from '../../../daemon/home/config.ts';
 
 const config: Config = { labels: {}, ask: 'admin' };
 

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import type { SessionMeta } from '../../../daemon/headless/session-folder.ts';
 import { SessionFolder } from '../../../daemon/headless/session-folder.ts';
 import { lockPath } from '../../../daemon/headless/sessions.ts';
-import { acquireLock } from '../../../daemon/home/lock.ts';
 import type { Home } from '../../../daemon/home/home.ts';
+import { acquireLock } from '../../../daemon/home/lock.ts';
 import { ask as askPeer } from '../../../shared/rpc/client.ts';
 import { connect, numbered, start, tailed, temporaryHome } from './support.ts';
 
@@ -12,7 +12,17 @@ import { connect, numbered, start, tailed, temporaryHome } from './support.ts';
 function leave(home: Home, meta: Partial<SessionMeta>, output = ''): string {
   const folder = SessionFolder.claim(home);
   folder.writeMeta({
-    ...{ id: folder.id, name: folder.id, argv: ['sh'], cwd: '/', pid: 1, cols: 80, rows: 24, sizing: 'viewer', title: '' },
+    ...{
+      id: folder.id,
+      name: folder.id,
+      argv: ['sh'],
+      cwd: '/',
+      pid: 1,
+      cols: 80,
+      rows: 24,
+      sizing: 'viewer',
+      title: '',
+    },
     ...{ createdAt: new Date().toISOString(), endedAt: null, exitCode: null, signal: null, lost: false },
     ...{ owner: 'local', generation: 'old', key: null },
     ...meta,

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { typedCall } from '../../../shared/rpc/client.ts';
 import type { ParamsOf, ResultOf } from '../../../shared/protocol/methods.ts';
+import { typedCall } from '../../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../../shared/rpc/peer.ts';
-import { connect, numbered, start } from './support.ts';
+import { connect, numbered, soon, start } from './support.ts';
 
 interface Asked {
   out: Buffer;
@@ -24,7 +24,8 @@ async function run(peer: Peer, params: ParamsOf<'machine.ask'>, input?: Buffer, 
   return { out: Buffer.concat(chunks[0]), err: Buffer.concat(chunks[1]), result };
 }
 
-const alive = (pid: number) => existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
+const alive = (pid: number) =>
+  existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8') !== '';
 
 describe('a command', () => {
   test('gives its outputs apart and its exit code', async () => {
@@ -46,7 +47,11 @@ describe('a command', () => {
 
   test('runs where and with what it was told, and knows its machine', async () => {
     const { peer, home } = await start();
-    const { out } = await run(peer, { command: 'pwd; echo $X $NIIA_MACHINE_NAME $NIIA_HOME', cwd: '/tmp', env: { X: 'y' } });
+    const { out } = await run(peer, {
+      command: 'pwd; echo $X $NIIA_MACHINE_NAME $NIIA_HOME',
+      cwd: '/tmp',
+      env: { X: 'y' },
+    });
     expect(out.toString()).toBe(`/tmp\ny BOX ${home.root}\n`);
     await expect(run(peer, { command: 'true', cwd: '/no/such/folder' })).rejects.toMatchObject({
       code: 'usage',
@@ -93,11 +98,13 @@ describe('a command', () => {
     for (const trap of ['', `trap '' HUP; `]) {
       const peer = await connect(server);
       const call = typedCall(peer, 'machine.ask', { command: `${trap}sleep 1000 & echo $$ $!; wait; sleep 1000` });
-      const line = await new Promise<string>((resolve) => call.source(1).onData((bytes) => resolve(Buffer.from(bytes).toString())));
+      const line = await new Promise<string>((resolve) =>
+        call.source(1).onData((bytes) => resolve(Buffer.from(bytes).toString())),
+      );
       const pids = line.trim().split(' ').map(Number);
-      await expect.poll(() => pids.map(alive)).toEqual([true, true]);
+      await expect.poll(() => pids.map(alive), soon).toEqual([true, true]);
       peer.close();
-      await expect.poll(() => pids.map(alive), { timeout: 5000 }).toEqual([false, false]);
+      await expect.poll(() => pids.map(alive), soon).toEqual([false, false]);
     }
   });
 

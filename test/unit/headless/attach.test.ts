@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { jumpAtLag } from '../../../daemon/headless/viewer.ts';
-import { as, Client, connect, numbered, start, tailed } from './support.ts';
+import { as, Client, connect, numbered, soon, start, tailed } from './support.ts';
 
 describe('a viewer', () => {
   test('sees the screen as it is, then every byte, then the exit', async () => {
@@ -30,7 +30,9 @@ describe('a viewer', () => {
     await ask('session.write', { session }, { body: Buffer.from('\n') });
     await Promise.all([one.result, two.result]);
     const wanted = Buffer.concat(
-      Array.from({ length: 300 }, (_, i) => Buffer.concat([Buffer.from('61c3a4ff001b5b33316d', 'hex'), Buffer.from(`${i}\n`)])),
+      Array.from({ length: 300 }, (_, i) =>
+        Buffer.concat([Buffer.from('61c3a4ff001b5b33316d', 'hex'), Buffer.from(`${i}\n`)]),
+      ),
     );
     expect(one.output.equals(wanted)).toBe(true);
     expect(two.output.equals(wanted)).toBe(true);
@@ -122,7 +124,7 @@ describe('a viewer', () => {
     const back = new Client(await connect(server), { session, client: 'me' });
     expect(await old.result).toMatchObject({ reason: 'detached' });
     await back.attached();
-    await expect.poll(async () => (await ask('session.list', {})).sessions[0]?.viewers).toBe(1);
+    await expect.poll(async () => (await ask('session.list', {})).sessions[0]?.viewers, soon).toBe(1);
   });
 
   test('that only reads neither types nor resizes', async () => {
@@ -170,7 +172,7 @@ describe('a viewer', () => {
     const viewer = new Client(peer, { create: true, cwd: '/tmp', cols: 100, rows: 30 });
     await viewer.attached();
     expect(viewer.of('attached')[0]).toMatchObject({ session: 'local-1', name: 'main' });
-    await expect.poll(() => ask('session.read', {})).toMatchObject({ cols: 100, rows: 30 });
+    await expect.poll(() => ask('session.read', {}), soon).toMatchObject({ cols: 100, rows: 30 });
   });
 });
 
@@ -187,7 +189,9 @@ describe('the size', () => {
     await ask('session.wait', { session, until: { type: 'match', pattern: 'ready 24 80' } });
     const one = new Client(peer, { session, client: 'one', cols: 100, rows: 30 });
     await one.attached();
-    await one.until((client) => client.text.includes('size 30 100.') || client.pictures.join('').includes('size 30 100.'));
+    await one.until(
+      (client) => client.text.includes('size 30 100.') || client.pictures.join('').includes('size 30 100.'),
+    );
     const secondPeer = await connect(server);
     const two = new Client(secondPeer, { session, client: 'two', cols: 120, rows: 40 });
     await two.attached();
@@ -201,7 +205,12 @@ describe('the size', () => {
     expect(one.text).not.toContain('size 20 90.');
     secondPeer.close();
     await one.until((client) => client.text.includes('size 20 90.'));
-    expect(one.of('size').map(({ cols }) => cols)).toEqual([...(one.of('size')[0]?.cols === 100 ? [100] : []), 120, 121, 90]);
+    expect(one.of('size').map(({ cols }) => cols)).toEqual([
+      ...(one.of('size')[0]?.cols === 100 ? [100] : []),
+      120,
+      121,
+      90,
+    ]);
   });
 
   test('of a fixed session is its own', async () => {
@@ -244,7 +253,9 @@ describe('a terminal’s answers', () => {
     const script = `stty raw -echo; printf '\\033[6n'; dd bs=1 count=6 2>/dev/null | od -An -c; exec cat`;
     const alone = await run(script);
     await ask('session.wait', { session: alone.session, until: { type: 'match', pattern: '033' } });
-    expect((await ask('session.read', { session: alone.session })).lines.join(' ')).toContain('033   [   1   ;   1   R');
+    expect((await ask('session.read', { session: alone.session })).lines.join(' ')).toContain(
+      '033   [   1   ;   1   R',
+    );
     const { session } = await runRaw(`read go; ${script}`);
     const viewer = new Client(peer, { session });
     await viewer.attached();

@@ -1,16 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ask as askPeer, typedCall } from '../../../shared/rpc/client.ts';
-import { connect, numbered, start, tailed } from './support.ts';
+import { connect, numbered, soon, start, tailed } from './support.ts';
 
 describe('a write', () => {
   test('goes through as it came: NUL, control characters, broken UTF-8, all of 256 values', async () => {
     const { write, peer, runRaw } = await start();
     const { session } = await runRaw('exec cat');
-    const bytes = Buffer.concat([Buffer.from(Array.from({ length: 256 }, (_, i) => i)), Buffer.from('c3ff00fe80', 'hex')]);
+    const bytes = Buffer.concat([
+      Buffer.from(Array.from({ length: 256 }, (_, i) => i)),
+      Buffer.from('c3ff00fe80', 'hex'),
+    ]);
     const { outputOffset, bytes: count } = await write(session, bytes);
     expect(count).toBe(bytes.length);
-    await expect.poll(async () => (await tailed(peer, { session, since: outputOffset })).bytes.length).toBe(bytes.length);
+    await expect
+      .poll(async () => (await tailed(peer, { session, since: outputOffset })).bytes.length, soon)
+      .toBe(bytes.length);
     expect((await tailed(peer, { session, since: outputOffset })).bytes.equals(bytes)).toBe(true);
   });
 
@@ -20,12 +25,16 @@ describe('a write', () => {
     const [first, second] = await Promise.all([write(session, 'once;', 'k1'), write(session, 'once;', 'k1')]);
     expect(second).toEqual(first);
     const other = await connect(server);
-    expect(await askPeer(other, 'session.write', { session }, { body: Buffer.from('once;'), key: 'k1' })).toEqual(first);
+    expect(await askPeer(other, 'session.write', { session }, { body: Buffer.from('once;'), key: 'k1' })).toEqual(
+      first,
+    );
     const third = await write(session, 'twice;', 'k2');
     expect(third.receipt).not.toBe(first.receipt);
     await ask('session.wait', { session, until: { type: 'match', pattern: 'twice', since: 0 } });
     expect((await tailed(peer, { session, since: first.outputOffset })).bytes.toString()).toBe('once;twice;');
-    const lines = readFileSync(home.path('sessions', session, 'receipts.ndjson'), 'utf8').trim().split('\n');
+    const lines = readFileSync(home.path('sessions', session, 'receipts.ndjson'), 'utf8')
+      .trim()
+      .split('\n');
     expect(lines.map((line) => JSON.parse(line).receipt)).toEqual([first.receipt, third.receipt]);
   });
 
@@ -45,7 +54,7 @@ describe('a write', () => {
     await expect(write(session, block)).rejects.toMatchObject({ code: 'busy' });
     const since = writes[0]!.outputOffset;
     await expect
-      .poll(async () => (await ask('session.list', {})).sessions[0]!.outputBytes, { timeout: 15_000 })
+      .poll(async () => (await ask('session.list', {})).sessions[0]!.outputBytes, soon)
       .toBe(since + 3 * block.length);
     expect((await tailed(peer, { session, since })).bytes.equals(Buffer.concat([block, block, block]))).toBe(true);
   });
@@ -130,13 +139,10 @@ describe('a wait', () => {
     const done = ask('session.wait', { session, until: { type: 'idle', ms: 300 } });
     await done;
     expect(performance.now() - started).toBeGreaterThan(600);
-    await write(session, 'x');
     const typed = performance.now();
+    await write(session, 'x');
     await ask('session.wait', { session, until: { type: 'idle', ms: 200 } });
-    expect(performance.now() - typed).toBeGreaterThan(190);
-    const already = performance.now();
-    await ask('session.wait', { session, until: { type: 'idle', ms: 100 } });
-    expect(performance.now() - already).toBeLessThan(100);
+    expect(performance.now() - typed).toBeGreaterThanOrEqual(200);
   });
 
   test('for a match looks at the screen now, and at what comes after', async () => {
@@ -150,10 +156,17 @@ describe('a wait', () => {
     await write(session, 're\n');
     expect((await later).match).toBe('split here');
     const { outputOffset } = await write(session, 'again\n');
-    const since = await ask('session.wait', { session, until: { type: 'match', pattern: 'aga.n', since: outputOffset } });
+    const since = await ask('session.wait', {
+      session,
+      until: { type: 'match', pattern: 'aga.n', since: outputOffset },
+    });
     expect(since).toMatchObject({ match: 'again', session, machine: 'BOX' });
     await expect(
-      ask('session.wait', { session, until: { type: 'match', pattern: 'split', since: outputOffset } }, { deadlineMs: 300 }),
+      ask(
+        'session.wait',
+        { session, until: { type: 'match', pattern: 'split', since: outputOffset } },
+        { deadlineMs: 300 },
+      ),
     ).rejects.toMatchObject({ code: 'timeout' });
   });
 
@@ -165,7 +178,9 @@ describe('a wait', () => {
       code: 'session_ended',
       message: expect.stringContaining('nothing it wrote matched'),
     });
-    expect(await ask('session.wait', { session, until: { type: 'match', pattern: 'bye' } })).toMatchObject({ match: 'bye' });
+    expect(await ask('session.wait', { session, until: { type: 'match', pattern: 'bye' } })).toMatchObject({
+      match: 'bye',
+    });
     await expect(ask('session.wait', { session, until: { type: 'match', pattern: '(' } })).rejects.toMatchObject({
       code: 'usage',
     });

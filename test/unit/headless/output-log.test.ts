@@ -78,18 +78,22 @@ const until = async (log: OutputLog, condition: () => boolean) => {
 describe('an output log', () => {
   test('gives any reader the bytes from any offset, wherever they are', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 40_000 }), { maxLength: 30 }), fc.nat(), async (sizes, seed) => {
-        const log = new OutputLog({ folder: temporaryFolder(), windowBytes: 20_000, capBytes: 1 << 20 });
-        for (const [i, size] of sizes.entries()) {
-          log.append(pattern(log.end, size));
-          if (i % 3 === seed % 3) await new Promise((resolve) => setImmediate(resolve));
-        }
-        const from = log.end === 0 ? 0 : log.firstOffset + (seed % (log.end - log.firstOffset + 1));
-        expect((await readAll(log, from)).equals(pattern(from, log.end - from))).toBe(true);
-        await log.close();
-        expect(log.peek(log.firstOffset, 1)).toBeUndefined();
-        expect((await readAll(log)).equals(pattern(log.firstOffset, log.end - log.firstOffset))).toBe(true);
-      }),
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 40_000 }), { maxLength: 30 }),
+        fc.nat(),
+        async (sizes, seed) => {
+          const log = new OutputLog({ folder: temporaryFolder(), windowBytes: 20_000, capBytes: 1 << 20 });
+          for (const [i, size] of sizes.entries()) {
+            log.append(pattern(log.end, size));
+            if (i % 3 === seed % 3) await new Promise((resolve) => setImmediate(resolve));
+          }
+          const from = log.end === 0 ? 0 : log.firstOffset + (seed % (log.end - log.firstOffset + 1));
+          expect((await readAll(log, from)).equals(pattern(from, log.end - from))).toBe(true);
+          await log.close();
+          expect(log.peek(log.firstOffset, 1)).toBeUndefined();
+          expect((await readAll(log)).equals(pattern(log.firstOffset, log.end - log.firstOffset))).toBe(true);
+        },
+      ),
       { numRuns: 15 },
     );
   });
@@ -103,7 +107,10 @@ describe('an output log', () => {
     expect(log.firstOffset).toBeGreaterThanOrEqual(250_000 - 80_000);
     expect(log.firstOffset).toBeLessThan(250_000 - 60_000);
     expect((await readAll(log)).equals(pattern(log.firstOffset, log.end - log.firstOffset))).toBe(true);
-    expect(await log.read(0, 10)).toEqual({ from: log.firstOffset, bytes: new Uint8Array(pattern(log.firstOffset, 10)) });
+    expect(await log.read(0, 10)).toEqual({
+      from: log.firstOffset,
+      bytes: new Uint8Array(pattern(log.firstOffset, 10)),
+    });
     const again = await OutputLog.load({ folder });
     expect([again.firstOffset, again.end]).toEqual([log.firstOffset, log.end]);
     expect((await readAll(again)).equals(pattern(log.firstOffset, log.end - log.firstOffset))).toBe(true);
@@ -131,7 +138,13 @@ describe('an output log', () => {
 describe('a full disk', () => {
   test('costs the log its own oldest files first, and nothing of what is new', async () => {
     const disk = new SmallDisk(100_000);
-    const log = new OutputLog({ folder: temporaryFolder(), files: disk, capBytes: 400_000, windowBytes: 1024, retryMs: 1 });
+    const log = new OutputLog({
+      folder: temporaryFolder(),
+      files: disk,
+      capBytes: 400_000,
+      windowBytes: 1024,
+      retryMs: 1,
+    });
     for (let i = 0; i < 60; i++) {
       log.append(pattern(log.end, 5000));
       await until(log, () => log.end - 5000 <= log.end - log.backlog);

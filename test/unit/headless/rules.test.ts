@@ -7,6 +7,7 @@ import { LineText } from '../../../daemon/headless/line-text.ts';
 import { Pattern } from '../../../daemon/headless/pattern.ts';
 import { sessionState } from '../../../daemon/headless/session-state.ts';
 import { SizeRule } from '../../../daemon/headless/size-rule.ts';
+import { soon } from './support.ts';
 
 const small = { cols: 80, rows: 24 };
 const large = { cols: 200, rows: 50 };
@@ -50,14 +51,22 @@ describe('the session that is meant', () => {
     const sessions = [at('local-1', 'x', false), at('local-2', 'x', true), at('local-3', 'x', false)];
     expect(chooseSession(sessions, 'local-1', false)?.id).toBe('local-1');
     expect(chooseSession(sessions, 'x', false)?.id).toBe('local-2');
-    expect(chooseSession(sessions.filter((one) => !one.live), 'x', false)?.id).toBe('local-3');
+    expect(
+      chooseSession(
+        sessions.filter((one) => !one.live),
+        'x',
+        false,
+      )?.id,
+    ).toBe('local-3');
     expect(() => chooseSession(sessions, 'y', true)).toThrow('there is no session y; live sessions: x (local-2)');
   });
 
   test('is, where none is said, main, the only live one, or one to be made', () => {
     const main = at('local-1', 'main', true);
     expect(chooseSession([main, at('local-2', 'b', true)], undefined, false)).toBe(main);
-    expect(chooseSession([at('local-1', 'main', false), at('local-2', 'b', true)], undefined, false)?.id).toBe('local-2');
+    expect(chooseSession([at('local-1', 'main', false), at('local-2', 'b', true)], undefined, false)?.id).toBe(
+      'local-2',
+    );
     expect(chooseSession([at('local-1', 'b', false)], undefined, true)).toBeUndefined();
     expect(chooseSession([], undefined, true)).toBeUndefined();
     expect(() => chooseSession([], undefined, false)).toThrow('no session is live');
@@ -112,7 +121,9 @@ describe('a pattern', () => {
 
   test('that backtracks without end is given up', () => {
     const started = performance.now();
-    expect(() => new Pattern('(a+)+$').find([`${'a'.repeat(200)}!`])).toThrow(expect.objectContaining({ code: 'usage' }));
+    expect(() => new Pattern('(a+)+$').find([`${'a'.repeat(200)}!`])).toThrow(
+      expect.objectContaining({ code: 'usage' }),
+    );
     expect(performance.now() - started).toBeLessThan(3000);
   });
 });
@@ -129,7 +140,7 @@ describe('the queue of input', () => {
     });
     const wanted = Buffer.from('the quick brown fox');
     for (const byte of wanted) queue.typeAll(Buffer.from([byte]));
-    await expect.poll(() => Buffer.from(typed).toString()).toBe(wanted.toString());
+    await expect.poll(() => Buffer.from(typed).toString(), soon).toBe(wanted.toString());
     expect(queue.waitingBytes).toBe(0);
   });
 

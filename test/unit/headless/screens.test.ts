@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectScreens, ScreenPortHandler } from '../../../daemon/headless/screen-messages.ts';
 import { OutputLog } from '../../../daemon/headless/output-log.ts';
+import type { ConnectScreens, ScreenPortHandler } from '../../../daemon/headless/screen-messages.ts';
 import { Screens } from '../../../daemon/headless/screens.ts';
 import { cleanup, numbered, screensHere, start, temporaryFolder } from './support.ts';
 
@@ -86,7 +86,7 @@ test('a program is held back while its screen is far behind, and no byte is lost
     };
   };
   const { run, ask } = await start({ screens: slow });
-  const { session } = await run('stty raw; seq 1 3000000; echo end');
+  const { session } = await run('stty raw; seq 1 1500000; echo end');
   const info = async () => (await ask('session.list', {})).sessions[0]!;
   let before = -1;
   await expect
@@ -106,5 +106,5 @@ test('a program is held back while its screen is far behind, and no byte is lost
   for (const post of held.splice(0)) post();
   const { exitCode } = await ask('session.wait', { session, until: { type: 'exit' } });
   expect(exitCode).toBe(0);
-  expect((await info()).outputBytes).toBe(numbered(3_000_000).replaceAll('\r', '').length + 4);
+  expect((await info()).outputBytes).toBe(numbered(1_500_000).replaceAll('\r', '').length + 4);
 });

@@ -15,6 +15,9 @@ import type { CallOptions, Peer } from '../../../shared/rpc/peer.ts';
 
 const cleanups: Array<() => unknown> = [];
 
+/** How long a condition that others bring about may take on a busy machine. */
+export const soon = { timeout: 15_000 };
+
 /** Runs after the test, last registered first. */
 export function cleanup(task: () => unknown): void {
   cleanups.push(task);
@@ -152,7 +155,9 @@ export class Client {
   of<T extends DownEventOf<'session.attach'>['type']>(
     type: T,
   ): Array<Extract<DownEventOf<'session.attach'>, { type: T }>> {
-    return this.events.filter((event): event is Extract<DownEventOf<'session.attach'>, { type: T }> => event.type === type);
+    return this.events.filter(
+      (event): event is Extract<DownEventOf<'session.attach'>, { type: T }> => event.type === type,
+    );
   }
 
   get text(): string {

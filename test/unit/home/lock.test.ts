@@ -69,7 +69,13 @@ describe('a lock', () => {
     const lockModule = new URL('../../../daemon/home/lock.ts', import.meta.url).pathname;
     const { build } = await import('esbuild');
     const script = join(folder, 'contender.mjs');
-    await build({ entryPoints: [lockModule], bundle: true, platform: 'node', format: 'esm', outfile: join(folder, 'lock.mjs') });
+    await build({
+      entryPoints: [lockModule],
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      outfile: join(folder, 'lock.mjs'),
+    });
     writeFileSync(
       script,
       `import { acquireLock } from './lock.mjs';
@@ -82,7 +88,9 @@ describe('a lock', () => {
     for (let round = 0; round < 4; round++) {
       writeFileSync(path, JSON.stringify({ pid: await deadPid(), started: '1@x', token: 't' }));
       writeFileSync(`${path}.break`, JSON.stringify({ pid: await deadPid(), started: '1@x', token: 't' }));
-      const contenders = Array.from({ length: 8 }, () => spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] }));
+      const contenders = Array.from({ length: 8 }, () =>
+        spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] }),
+      );
       const answers = contenders.map(
         (child) =>
           new Promise<string[]>((resolve) => {

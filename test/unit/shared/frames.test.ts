@@ -14,16 +14,34 @@ function joined({ head, body }: Encoded): Uint8Array {
 describe('frames', () => {
   it('come back as they were sent', () => {
     fc.assert(
-      fc.property(fc.nat(0xffffffff), fc.nat(255), fc.uint8Array({ maxLength: 500 }), fc.jsonValue(), fc.boolean(), (call, stream, body, value, ours) => {
-        const json: unknown = JSON.parse(JSON.stringify(value));
-        expect(decode(joined(encode.json('event', ours, call, value)))).toEqual({ type: 'event', mine: !ours, call, json });
-        const result = decode(joined(encode.withBody('result', ours, call, value, body)));
-        expect(result).toMatchObject({ type: 'result', mine: !ours, call, json });
-        expect(result.type === 'result' && Buffer.from(result.body).equals(body)).toBe(true);
-        const data = decode(joined(encode.data(ours, call, stream, body)));
-        expect(data).toMatchObject({ type: 'data', mine: !ours, call, stream });
-        expect(decode(joined(encode.credit(ours, call, stream, call)))).toEqual({ type: 'credit', mine: !ours, call, stream, granted: call });
-      }),
+      fc.property(
+        fc.nat(0xffffffff),
+        fc.nat(255),
+        fc.uint8Array({ maxLength: 500 }),
+        fc.jsonValue(),
+        fc.boolean(),
+        (call, stream, body, value, ours) => {
+          const json: unknown = JSON.parse(JSON.stringify(value));
+          expect(decode(joined(encode.json('event', ours, call, value)))).toEqual({
+            type: 'event',
+            mine: !ours,
+            call,
+            json,
+          });
+          const result = decode(joined(encode.withBody('result', ours, call, value, body)));
+          expect(result).toMatchObject({ type: 'result', mine: !ours, call, json });
+          expect(result.type === 'result' && Buffer.from(result.body).equals(body)).toBe(true);
+          const data = decode(joined(encode.data(ours, call, stream, body)));
+          expect(data).toMatchObject({ type: 'data', mine: !ours, call, stream });
+          expect(decode(joined(encode.credit(ours, call, stream, call)))).toEqual({
+            type: 'credit',
+            mine: !ours,
+            call,
+            stream,
+            granted: call,
+          });
+        },
+      ),
     );
   });
 

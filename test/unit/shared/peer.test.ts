@@ -17,7 +17,8 @@ function pair(serve: Serve, watermark?: number): { client: Peer; server: Peer } 
 }
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const pattern = (length: number, seed = 0): Uint8Array => Uint8Array.from({ length }, (_, i) => (i * 31 + seed + (i >> 8)) & 0xff);
+const pattern = (length: number, seed = 0): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => (i * 31 + seed + (i >> 8)) & 0xff);
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
@@ -27,7 +28,10 @@ async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 describe('a call', () => {
   it('brings parameters and body there and the result and its body back', async () => {
-    const { client } = pair((call) => ({ value: { got: call.header.p, size: call.body.length }, body: bytes('answer') }));
+    const { client } = pair((call) => ({
+      value: { got: call.header.p, size: call.body.length },
+      body: bytes('answer'),
+    }));
     const reply = await client.call('m', { x: 1 }, { body: pattern(1000) }).response;
     expect(reply.value).toEqual({ got: { x: 1 }, size: 1000 });
     expect(Buffer.from(reply.body ?? []).toString()).toBe('answer');
@@ -37,7 +41,11 @@ describe('a call', () => {
     const { client } = pair(() => {
       throw new NiiaError('denied', 'no', 'ask an admin');
     });
-    await expect(client.call('m', {}).response).rejects.toMatchObject({ code: 'denied', message: 'no', hint: 'ask an admin' });
+    await expect(client.call('m', {}).response).rejects.toMatchObject({
+      code: 'denied',
+      message: 'no',
+      hint: 'ask an admin',
+    });
   });
 
   it('delivers events and stream bytes in the order in which they were sent', async () => {
@@ -205,8 +213,16 @@ describe('a forwarded call', () => {
     call.onEvent((event) => void events.push(event));
     call.emit({ hello: 'up' });
     const data = pattern(3 * limits.window + 17);
-    const sent = call.sink(0).writeAll(data).then(() => call.sink(0).end());
-    const [out, errors, reply] = await Promise.all([collect(call.source(1)), collect(call.source(2)), call.response, sent]);
+    const sent = call
+      .sink(0)
+      .writeAll(data)
+      .then(() => call.sink(0).end());
+    const [out, errors, reply] = await Promise.all([
+      collect(call.source(1)),
+      collect(call.source(2)),
+      call.response,
+      sent,
+    ]);
     expect(out.equals(Buffer.from(data))).toBe(true);
     expect(errors.toString()).toBe('errors');
     expect(events).toEqual([{ hello: 'down' }]);

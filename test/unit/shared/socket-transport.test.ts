@@ -48,7 +48,11 @@ describe('messages over a socket', () => {
     for (const size of sizes) transport.send(Buffer.alloc(3, size & 0xff), Buffer.alloc(size, 7));
     await expect.poll(() => messages.length).toBe(sizes.length);
     expect(messages.map((message) => message.length - 3)).toEqual(sizes);
-    expect(messages.every((message, i) => message[0] === (sizes[i]! & 0xff) && message.subarray(3).every((byte) => byte === 7))).toBe(true);
+    expect(
+      messages.every(
+        (message, i) => message[0] === (sizes[i]! & 0xff) && message.subarray(3).every((byte) => byte === 7),
+      ),
+    ).toBe(true);
   });
 
   it('arrive whole when the bytes come one by one', async () => {

@@ -136,14 +136,14 @@ describe('an inviter is rid of a guest that', () => {
     await expect(served).rejects.toEqual(code('timeout'));
   });
 
-  it('does not hang up after the answer, and has it as a member all the same', async () => {
+  it('says nothing after the answer, and has it as a member all the same', async () => {
     const inviter = newInviter();
     const invited = invite(inviter);
     const guest = newGuest();
     const { lane, served } = serving(inviter, invited, 100);
     const end = await handshake(lane, invited, guest, true);
     await end.lane.sendJson(requestOf(end.noise, guest));
-    expect(await served).toMatchObject({ member: { id: guest.id } });
+    expect(await served).toMatchObject({ member: { id: guest.id }, delivered: false });
   });
 
   it('floods it, with few large messages or many empty ones', async () => {
@@ -283,7 +283,7 @@ describe('a guest is not taken in by an inviter that', () => {
 });
 
 it('a join that somebody recorded cannot be played back, neither with the used code nor with an unused one', async () => {
-  for (const cutAt of [3, 100]) {
+  for (const cutAt of [3, 4]) {
     const inviter = newInviter();
     const invited = invite(inviter);
     const recorded: Uint8Array[] = [];
