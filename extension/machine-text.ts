@@ -66,8 +66,9 @@ export function sessionRow(session: SessionInfo, machine: string, now: Date): Ro
   const { id, name, command, state, viewers, exitCode, signal } = session;
   const outcome = state === 'exited' ? ended(exitCode, signal) : state;
   const facts = [
+    // Without evidence there is nothing to say of it at a glance.
+    state === 'unknown' ? undefined : outcome,
     command === name ? undefined : command,
-    outcome,
     viewers > 0 ? count(viewers, 'viewer') : undefined,
   ].filter((fact) => fact !== undefined);
   const { icon, color } = sessionLook(session);

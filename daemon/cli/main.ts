@@ -113,7 +113,7 @@ async function run(command: CommandName, invocation: RawInvocation, context: Con
 /** Tells what went wrong, and gives the exit code for it. */
 async function report(thrown: unknown, out: Output, context: Context | undefined): Promise<number> {
   if (thrown instanceof BrokenPipe) return brokenPipeCode;
-  const error = NiiaError.from(thrown);
+  const error = withHint(NiiaError.from(thrown));
   const hint = error.hint === undefined ? '' : `${error.hint}\n`;
   const text = out.json ? `${JSON.stringify({ error })}\n` : `niia: ${error.message}\n${hint}`;
   const stack = process.env['NIIA_LOG'] === 'debug' && thrown instanceof Error ? `${thrown.stack}\n` : '';
@@ -124,4 +124,10 @@ async function report(thrown: unknown, out: Output, context: Context | undefined
     if (!(failure instanceof BrokenPipe)) throw failure;
   }
   return context?.failureCode ?? error.exitCode;
+}
+
+/** Nobody who typed something wrong is left without a next step. */
+function withHint(error: NiiaError): NiiaError {
+  if (error.code !== 'usage' || error.hint !== undefined) return error;
+  return new NiiaError(error.code, error.message, 'See: niia help', { cause: error });
 }

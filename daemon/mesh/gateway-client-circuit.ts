@@ -30,7 +30,10 @@ export class Circuit implements Transport {
   }
 
   get writable(): boolean {
-    return !this.#closed && this.#under.writable;
+    if (this.#closed) return false;
+    // Other circuits may have filled the connection: whoever was told to wait is told when it drains.
+    if (!this.#under.writable) this.#blocked = true;
+    return this.#under.writable;
   }
 
   /** Throws `too_large` for more than `gatewayLimits.payload` bytes. */

@@ -114,6 +114,15 @@ export class LinkAdmission {
   }
 }
 
+/**
+ * Whether `remoteKey` can be the other machine's: it is, or that machine is not known here yet and has to show by its
+ * roster who it is.
+ */
+export function mayBe({ roster, remote }: Membership, remoteKey: Uint8Array): boolean {
+  const member = roster().members.get(remote);
+  return !member || member.noiseKey === Buffer.from(remoteKey).toString('base64url');
+}
+
 export class NotAdmitted extends NiiaError {
   better: Roster | undefined;
 
@@ -130,7 +139,7 @@ function verified(statements: readonly SignedStatement[], ours: Roster): Roster 
     throw new NiiaError('not_a_member', 'the other machine has the roster of another team');
   }
   try {
-    return Roster.verify(statements);
+    return Roster.verify(statements, ours);
   } catch (cause) {
     const why = NiiaError.from(cause).message;
     throw new NiiaError('not_a_member', `the other machine has a bad roster: ${why}`, undefined, { cause });

@@ -57,6 +57,8 @@ export interface SetupOptions {
   /** A fresh handshake; undefined for an initiator who does not know the other's key. */
   handshake(initiator: boolean): LinkHandshake | undefined;
   chain(): ChainHead;
+  /** False for a key that cannot be the other machine's. Nobody but it gets so far as to replace a session. */
+  mayBe(remoteKey: Uint8Array): boolean;
   /** Puts bytes on a path. */
   send(path: LinkPath, bytes: Uint8Array): void;
 }
@@ -79,8 +81,8 @@ interface Pending extends Established {
 }
 
 /** Handshakes that the other side began and has not confirmed. The oldest goes first. */
-const mostPending = 4;
-/** Handshakes that are answered in a burst, and milliseconds until one more is. */
+const mostPending = 16;
+/** Handshakes that are answered on one path in a burst, and milliseconds until one more is. */
 const burst = 8;
 const refillMs = 250;
 const asksMs = 200;
@@ -100,8 +102,8 @@ export class LinkSetup {
   readonly #attempts = new Map<number, Attempt>();
   #pending: Pending[] = [];
   #backoffUntil = 0;
-  #tokens = burst;
-  #refilledAt = 0;
+  /** By path, so that what comes over one cannot keep a handshake on another from being answered. */
+  readonly #tokens = new Map<number, { left: number; at: number }>();
   readonly #askedAt = new Map<number, number>();
 
   constructor(options: SetupOptions) {
@@ -145,11 +147,11 @@ export class LinkSetup {
     }
     // Two handshakes in opposite directions could end in two sessions: the initiator's goes first.
     if (this.#options.initiator && this.#options.handshake(true)) return;
-    if (!this.#takeToken(now)) return;
+    if (!this.#takeToken(path, now)) return;
     const handshake = this.#options.handshake(false);
     const theirs = handshake && greetingIn(handshake, noise);
     const remoteKey = handshake?.remoteStatic;
-    if (!theirs || !remoteKey) return;
+    if (!theirs || !remoteKey || !this.#options.mayBe(remoteKey)) return;
     const shared = [session, ...this.#pending.map((pending) => pending.session.id)].find(
       (id) => id !== undefined && id === theirs.session,
     );
@@ -200,6 +202,7 @@ export class LinkSetup {
   pathDown(id: number): void {
     this.#attempts.delete(id);
     this.#askedAt.delete(id);
+    this.#tokens.delete(id);
   }
 
   /** No handshake before `until`. */
@@ -256,14 +259,14 @@ export class LinkSetup {
     this.#options.send(path, restartFrame(tag));
   }
 
-  #takeToken(now: number): boolean {
-    const refill = Math.floor((now - this.#refilledAt) / refillMs);
-    if (refill > 0) {
-      this.#tokens = Math.min(burst, this.#tokens + refill);
-      this.#refilledAt = now;
-    }
-    if (this.#tokens === 0) return false;
-    this.#tokens--;
+  #takeToken(path: LinkPath, now: number): boolean {
+    const tokens = this.#tokens.get(path.id) ?? { left: burst, at: now };
+    this.#tokens.set(path.id, tokens);
+    const refill = Math.floor((now - tokens.at) / refillMs);
+    tokens.left = Math.min(burst, tokens.left + refill);
+    tokens.at += refill * refillMs;
+    if (tokens.left === 0) return false;
+    tokens.left--;
     return true;
   }
 

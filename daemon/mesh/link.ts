@@ -2,7 +2,7 @@ import { NiiaError } from '../../shared/errors.ts';
 import type { PathKind } from '../../shared/protocol/shapes.ts';
 import type { SignedStatement } from '../team/roster.ts';
 import type { LinkAction } from './link-action.ts';
-import { LinkAdmission, type Membership, NotAdmitted } from './link-admission.ts';
+import { LinkAdmission, type Membership, mayBe, NotAdmitted } from './link-admission.ts';
 import { parseFrame, type SealedFrame } from './link-frames.ts';
 import type { LinkPath } from './link-path.ts';
 import { LinkPaths } from './link-paths.ts';
@@ -63,6 +63,7 @@ export class Link {
       handshake,
       framesPerKey,
       chain: () => this.#chain(),
+      mayBe: (remoteKey) => mayBe(options.membership, remoteKey),
       send: (path, bytes) => this.#emit({ do: 'send', path: path.id, head: bytes }),
     });
   }

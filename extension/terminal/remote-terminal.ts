@@ -190,7 +190,8 @@ export class RemoteTerminal implements Pseudoterminal, AttachmentView, Disposabl
   ended(exitCode: number | null, signal: string | null): void {
     this.#eraseNote();
     this.#writer.flush();
-    const code = exitCode ?? (signal ? signalExitCode(signal) : 0);
+    // A hang-up is how sessions are ended on purpose: nothing to warn of.
+    const code = exitCode ?? (signal && signal !== 'SIGHUP' ? signalExitCode(signal) : 0);
     if (this.#o.hold) this.#finish(`${ended(exitCode, signal)} — press any key to close`, code);
     else this.#close.fire(code);
   }

@@ -146,7 +146,11 @@ export class Peer {
     }
     const signal = options.signal;
     if (signal) {
-      const cancel = () => call.cancel();
+      const cancel = () => {
+        const { code, message } = NiiaError.from(signal.reason);
+        if (signal.reason instanceof NiiaError) call.cancel(code, message);
+        else call.cancel();
+      };
       if (signal.aborted) queueMicrotask(cancel);
       else {
         signal.addEventListener('abort', cancel, { once: true });
@@ -291,7 +295,8 @@ export class Peer {
       await call.sinksFlushed();
       last = encode.withBody('result', false, call.id, reply.value, reply.body);
     } catch (error) {
-      last = encode.json('error', false, call.id, NiiaError.from(error));
+      // What ended the call is what the caller is told, not what its handler made of it.
+      last = encode.json('error', false, call.id, NiiaError.from(call.signal.aborted ? call.signal.reason : error));
     }
     if (this.#closed) return;
     call.post(last);

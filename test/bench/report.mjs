@@ -76,11 +76,11 @@ export function reportEcho(echo) {
   const rounds = echo[0]?.p50.length;
   say(`\nKeystroke echo (a raw program's, in an 80×24 terminal; medians of ${rounds} rounds)`);
   table(
-    ['', 'p50', 'p95', 'of tmux', 'of ssh'],
+    ['', 'p50', 'p95', 'of tmux', 'of ssh', 'p50 when just opened'],
     echo.map((result) => {
       const { p50, p95 } = echoMedians(result);
       const ratios = [names.tmux, names.ssh].map((yardstick) => times(echoRatio(echo, result.name, yardstick)));
-      return [result.name, micros(p50), micros(p95), ...ratios];
+      return [result.name, micros(p50), micros(p95), ...ratios, micros(result.fresh)];
     }),
   );
   say('  Processor time a keystroke, by process:');

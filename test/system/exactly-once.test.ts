@@ -76,8 +76,20 @@ describe('through a gateway that is killed and started again in mid-stream', () 
 
   it('a thousand writes during ten reconnects are typed once each', async () => {
     await withGatewayTeam(async (a, b, gateway) => {
-      await a.ok('remote', 'new', 'B', '--name', 'typed', '--', 'bash', '-c', 'stty raw -echo; cat > typed.txt');
-      await a.ok('remote', 'ask', 'B', 'until [ -e typed.txt ]; do sleep 0.05; done');
+      await a.ok(
+        'remote',
+        'new',
+        'B',
+        '--name',
+        'typed',
+        '--cwd',
+        b.home,
+        '--',
+        'bash',
+        '-c',
+        'stty raw -echo; cat > typed.txt',
+      );
+      await a.ok('remote', 'ask', 'B', `until [ -e ${b.home}/typed.txt ]; do sleep 0.05; done`);
       const writes = process.env['NIIA_TEST_FULL'] ? 1_000 : 200;
       const reconnects = 10;
       let next = 0;
@@ -105,7 +117,9 @@ describe('through a gateway that is killed and started again in mid-stream', () 
       expect(failures).toEqual([]);
       await expect
         .poll(
-          async () => (await a.run(['remote', 'ask', 'B', 'cat typed.txt'])).stdout.toString().match(/<\d+>/g)?.length,
+          async () =>
+            (await a.run(['remote', 'ask', 'B', '--cwd', b.home, 'cat typed.txt'])).stdout.toString().match(/<\d+>/g)
+              ?.length,
           { timeout: 20_000 },
         )
         .toBe(writes);

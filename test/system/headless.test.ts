@@ -73,6 +73,8 @@ function launch(home: Home, generation = 'g1', ...more: string[]): Launched {
   const child = spawn(process.execPath, [join(out, 'entry.js'), home.root, generation, 'BOX', ...more], {
     stdio: ['ignore', 'inherit', 'pipe'],
     detached: true,
+    // A shell without the user's start-up files, which may do anything.
+    env: { ...process.env, SHELL: '/bin/sh' },
   });
   children.push(child);
   let said = '';

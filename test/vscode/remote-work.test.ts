@@ -54,11 +54,26 @@ describe('a window in a team of two', () => {
         expect(asked).toContain('said\n');
         expect(asked).toContain('complained\n');
 
+        await wb.terminals.createWithProfile('Remote Worker (niia)');
+        await wb.quickInput.choose(/New session on MACHINE-B/, { about: /Which session/ });
+        await tree.waitForRow('main', (row) => row.level === 2);
+        await wb.terminals.select(/^main — MACHINE-B/);
+        await wb.terminals.waitForText(/[$#]/);
+        await wb.terminals.type('exec bash --norc\nseq 1 1000000; echo last $((1+1))\n');
+        await wb.terminals.waitForText(/^1000000\nlast 2$/m, 30_000);
+        await wb.terminals.kill(/^main — MACHINE-B/);
+        // Closed is detached.
+        await tree.waitForRow(
+          'main',
+          (row) => !row.description.includes('viewer') && !row.description.includes('exit'),
+        );
+
         await wb.reload();
         await wb.terminals.focus();
         await until('the terminal to be there again', async () =>
           (await wb.terminals.names()).some((name) => name.startsWith('work — MACHINE-B')),
         );
+        expect((await wb.terminals.names()).filter((name) => name.includes('MACHINE-B'))).toHaveLength(1);
         await wb.terminals.select(/work — MACHINE-B/);
         // Its picture, scrollback and all, and then live.
         await wb.terminals.waitForText(/^typed once 42$/m);

@@ -4,6 +4,9 @@ import { runningDaemon, startDaemon } from '../start-daemon.ts';
 
 export const join: Run<Specs['join']> = async ({ args: [code], options }, { home, daemon, deadline, out }) => {
   const { name, leave } = options;
+  // A code that cannot be one is refused before anything is started for it.
+  const { decodeInvite } = await import('../../team/invite-code.ts');
+  decodeInvite(code);
   if (!(await runningDaemon(daemon))) {
     await startDaemon({ home, daemon, deadline, flags: name === undefined ? [] : [`--name=${name}`] });
   }

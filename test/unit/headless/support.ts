@@ -13,6 +13,9 @@ import type { Principal } from '../../../shared/rpc/call.ts';
 import { ask, typedCall } from '../../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../../shared/rpc/peer.ts';
 
+// A shell without the user's start-up files, which may do anything.
+process.env['SHELL'] = '/bin/sh';
+
 const cleanups: Array<() => unknown> = [];
 
 /** How long a condition that others bring about may take on a busy machine. */

@@ -34,8 +34,8 @@ class Bare {
   readonly events: string[] = [];
   out: Uint8Array[] = [];
 
-  constructor(self: Identity, remote: Identity) {
-    this.link = new Link(options(self, remote));
+  constructor(self: Identity, remote: Identity, initiator = self === ida) {
+    this.link = new Link({ ...options(self, remote), initiator });
     this.link.pathUp(path, 'gateway', 0);
     this.run();
   }
@@ -165,6 +165,22 @@ describe('set-up', () => {
       exchange(a, b, now);
     }
     expect([a.events, b.events]).toEqual([['opened'], ['opened']]);
+  });
+
+  test('does not end the open link for a stranger who came to the path of a member', () => {
+    const [a, b] = opened();
+    const [stranger] = identities(1) as [Identity];
+    const x = new Bare(stranger, idb, true);
+    exchange(x, b, 10);
+    for (let now = 10; now < 3_000; now += 100) {
+      x.link.tick(now);
+      x.run();
+      exchange(x, b, now);
+    }
+    expect([x.link.open, b.events]).toEqual([false, ['opened']]);
+    a.send('still here', 3_000);
+    exchange(a, b, 3_000);
+    expect(b.delivered).toEqual(['still here']);
   });
 
   test('is answered so often and no more, however many first messages come', () => {

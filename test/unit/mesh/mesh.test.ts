@@ -51,11 +51,10 @@ describe('a link between machines with different rosters', () => {
   test('opens although a roster is longer than a frame', async () => {
     const before = teamOf(low, high);
     let after = before;
-    const long = at.padEnd(3_500);
-    for (let i = 0; i < 60; i++) {
-      after = after.append({ op: 'role', machine: high.id, role: i % 2 ? 'admin' : 'viewer' }, low, long);
+    for (let i = 0; i < 200; i++) {
+      after = after.append({ op: 'role', machine: high.id, role: i % 2 ? 'admin' : 'viewer' }, low, at);
     }
-    expect(JSON.stringify(after.statements).length).toBeGreaterThan(3 * linkLimits.fragment);
+    expect(JSON.stringify(after.statements).length).toBeGreaterThan(linkLimits.fragment);
     const [a, b] = [node(low, after), node(high, before)];
     connect(time, a, b, 'gateway');
     await wait(1_000);
