@@ -10,14 +10,33 @@ import { ensureCodeServer } from './vscode/install.mjs';
 const { values } = parseArgs({ options: { full: { type: 'boolean', default: false }, only: { type: 'string' } } });
 const artifacts = 'test/artifacts';
 const counts = { passed: 0, failed: 0, skipped: 0 };
+const stepLimitMs = (values.full ? 40 : 12) * 60_000;
+
+/** The step under way, in a process group of its own. @type {import('node:child_process').ChildProcess | undefined} */
+let running;
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, () => {
+    if (running?.pid) process.kill(-running.pid, signal);
+    process.exit(1);
+  });
+}
 
 /** Runs one step to its end; a step that fails does not stop the others, so that one run shows all that is wrong. */
 async function step(name, command, args, env = {}) {
   if (values.only && !name.startsWith(values.only)) return;
   const started = performance.now();
   console.log(`\n— ${name}`);
-  const child = spawn(command, args, { stdio: 'inherit', env: { ...process.env, ...env } });
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+    detached: true,
+  });
+  running = child;
+  // A step that hangs is ended with all that it started, and has failed.
+  const limit = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), stepLimitMs);
   const [code] = await once(child, 'close');
+  clearTimeout(limit);
+  running = undefined;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(`— ${name}: ${code === 0 ? 'ok' : `failed (${code})`} in ${seconds} s`);
   return code === 0;

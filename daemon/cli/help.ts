@@ -28,7 +28,7 @@ function overview(): string {
 }
 
 function remoteHelp(): string {
-  const remotes = commandNames.filter((name) => isRemote(name) && !isHidden(name));
+  const remotes = commandNames.filter((name) => isRemote(name) && !isHidden(name) && !isAlias(name));
   const lines = remotes.map((name): [string, string] => [`remote ${name} M`, specs[name].summary]);
   lines.unshift(['remote status list', specs['remote status list'].summary]);
   return `niia remote X M … does X on machine M; it is the same as niia X --machine M …\n\n${columns(lines)}`;

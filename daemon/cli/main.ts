@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../shared/errors.ts';
 import { NiiaError } from '../../shared/errors.ts';
 import { Home } from '../home/home.ts';
 import { version } from '../home/version.ts';
@@ -126,8 +127,13 @@ async function report(thrown: unknown, out: Output, context: Context | undefined
   return context?.failureCode ?? error.exitCode;
 }
 
-/** Nobody who typed something wrong is left without a next step. */
+/** What to do next where the error itself does not know. */
+const nextSteps: Partial<Record<ErrorCode, string>> = {
+  usage: 'See: niia help',
+  timeout: 'Give it more time: --timeout SECONDS',
+};
+
 function withHint(error: NiiaError): NiiaError {
-  if (error.code !== 'usage' || error.hint !== undefined) return error;
-  return new NiiaError(error.code, error.message, 'See: niia help', { cause: error });
+  const hint = error.hint ?? nextSteps[error.code];
+  return new NiiaError(error.code, error.message, hint, { cause: error });
 }

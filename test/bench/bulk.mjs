@@ -140,16 +140,20 @@ export async function measureBulk(scratch, ways, log, { rounds }) {
       ...{ seconds: /** @type {number[]} */ ([]), arrived: /** @type {number[]} */ ([]) },
     });
   }
-  for (let round = 0; round < rounds; round++) {
-    for (const { way, client, meter, seconds, arrived } of rotated(runs, round)) {
+  // The first round warms up and does not count.
+  for (let round = -1; round < rounds; round++) {
+    for (const { way, client, meter, seconds, arrived } of rotated(runs, round + 1)) {
       const mark = `end-of-log-${round}${way.exact ? '\r\n' : ''}`;
-      meter.start([{ label: 'client', pid: client.pid }, ...(way.processes ?? [])]);
+      if (round >= 0) meter.start([{ label: 'client', pid: client.pid }, ...(way.processes ?? [])]);
       const coming = client.collectUntil(mark);
       const started = performance.now();
       await Promise.all([way.source.start(round), coming]);
-      seconds.push((performance.now() - started) / 1000);
+      const took = (performance.now() - started) / 1000;
       meter.stop();
-      arrived.push(checkArrived(way, await coming, log, mark));
+      const share = checkArrived(way, await coming, log, mark);
+      if (round < 0) continue;
+      seconds.push(took);
+      arrived.push(share);
     }
   }
   for (const { client } of runs) await client.close();

@@ -35,6 +35,7 @@ export class CpuMeter {
     for (const { label, pid, at } of this.#running) {
       this.used.set(label, (this.used.get(label) ?? 0) + cpuMicros(pid) - at);
     }
+    this.#running = [];
   }
 }
 

@@ -78,6 +78,8 @@ export class AttachProbe {
 
   constructor(call: TypedCall<'session.attach'>) {
     this.#call = call;
+    // Of no interest here, but what nobody takes would pile up.
+    call.onEvent(() => undefined);
     call.source(streams.output).onData((bytes) => this.#listener(bytes));
     call.result.then(
       () => this.#lost(new Error('the session ended')),

@@ -119,6 +119,7 @@ async function drive(
             ['extensionDevelopmentPath', remote(extensionPath)],
             ['extensionTestsPath', remote(ENTRY)],
           ]),
+          { timeout: timeoutMs },
         );
       };
       open().catch(reject);

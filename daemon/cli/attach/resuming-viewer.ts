@@ -63,8 +63,7 @@ export class ResumingViewer {
   #showing: Promise<void> = Promise.resolve();
   /** Why the screen cannot be shown on. */
   #failure: unknown;
-  /** Called whenever some input has arrived. */
-  onTyped: (() => void) | undefined;
+  readonly #arrivals = new Set<() => void>();
 
   constructor(options: ViewerOptions) {
     this.#o = options;
@@ -113,16 +112,26 @@ export class ResumingViewer {
     this.#call?.emit({ type: 'resize', ...size });
   }
 
+  /** Bytes that were typed and are not known to have arrived. */
+  get waitingInput(): number {
+    return this.#input.unacknowledgedBytes;
+  }
+
+  /** Calls back whenever some input has arrived. */
+  onArrival(listener: () => void): void {
+    this.#arrivals.add(listener);
+  }
+
   /** Resolves when everything typed has arrived, or cannot any more. */
   async lastInput(): Promise<void> {
-    if (this.#input.unacknowledgedBytes === 0 || !this.#call) return;
+    if (this.waitingInput === 0 || !this.#call) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, lastInputMs);
-      this.onTyped = () => {
-        if (this.#input.unacknowledgedBytes > 0) return;
+      this.onArrival(() => {
+        if (this.waitingInput > 0) return;
         clearTimeout(timer);
         resolve();
-      };
+      });
     });
   }
 
@@ -188,7 +197,7 @@ export class ResumingViewer {
         return;
       case 'typed':
         this.#input.acknowledge(event.inputOffset);
-        this.onTyped?.();
+        for (const listener of this.#arrivals) listener();
         return;
       case 'title':
         return;

@@ -57,6 +57,8 @@ export class Terminal implements Screen {
   }
 
   lost(error: NiiaError): void {
+    // A paste may wait for the session; whoever wants to leave must be heard all the same.
+    this.#input.resume();
     if (this.#noted) return;
     this.#noteTimer ??= setTimeout(() => {
       this.#noted = true;

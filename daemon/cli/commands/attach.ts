@@ -11,6 +11,9 @@ import { whichSession } from '../which-session.ts';
 /** Why a viewer leaves a session that goes on. */
 type Leave = { why: 'detach' } | { why: NodeJS.Signals };
 
+/** A paste is read no faster than the session takes it. */
+const mostInputWaiting = 256 << 10;
+
 const endingSignals = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const;
 
 export const attach: Run<Specs['attach']> = async ({ args: [given], options }, context) => {
@@ -43,8 +46,14 @@ export const attach: Run<Specs['attach']> = async ({ args: [given], options }, c
   const onKeys = (bytes: Buffer): void => {
     const { send, detach } = keys.take(bytes);
     if (send.length > 0 && !readOnly && !viewer.type(send)) terminal.bell();
-    if (detach) leave({ why: 'detach' });
+    if (viewer.connected && viewer.waitingInput > mostInputWaiting) process.stdin.pause();
+    if (!detach) return;
+    process.stdin.off('data', onKeys);
+    void viewer.lastInput().then(() => leave({ why: 'detach' }));
   };
+  viewer.onArrival(() => {
+    if (viewer.waitingInput <= mostInputWaiting) process.stdin.resume();
+  });
   const readKeys = (): void => {
     process.stdin.on('data', onKeys);
   };

@@ -235,6 +235,18 @@ describe('niia attach', () => {
     expect(terminal.lines).toEqual(['ready x01234']);
   });
 
+  test('a large paste arrives whole, at the pace of the session', async () => {
+    const session = new EchoSession();
+    await serve(session);
+    const terminal = attach('local-1');
+    session.print('ready\r\n');
+    await terminal.shows(has('ready'));
+    const paste = Array.from({ length: 60_000 }, (_, i) => `word${i} `).join('');
+    terminal.type(`${paste}END`);
+    await terminal.shows(has('END'));
+    expect(session.input === `${paste}END`).toBe(true);
+  });
+
   test('a change of size reaches the session', async () => {
     const session = new EchoSession();
     await serve(session);

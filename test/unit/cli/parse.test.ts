@@ -90,7 +90,7 @@ describe('the command line', () => {
     [['join'], /CODE is missing/],
     [['remote', 'list'], /needs a machine/],
     [['new', 'htop'], /unexpected argument "htop"/],
-    [['invite', '--machine', 'M'], /unknown option "--machine"/],
+    [['join', 'CODE', '--machine', 'M'], /unknown option "--machine"/],
     [['list', '--timeout', 'soon'], /not a number of seconds/],
     [['list', '--timeout', '0'], /not a number of seconds/],
     [['doctor'], /unknown command "doctor"/],

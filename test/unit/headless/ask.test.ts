@@ -87,10 +87,10 @@ describe('a command', () => {
 
   test('gets signals in its process group and says which one ended it', async () => {
     const { peer } = await start();
-    const call = typedCall(peer, 'machine.ask', { command: 'echo ready; sleep 1000; true' });
+    const call = typedCall(peer, 'machine.ask', { command: 'sleep 1000 & echo ready; wait' });
     await new Promise<void>((resolve) => call.source(1).onData(() => resolve()));
-    call.emit({ type: 'signal', signal: 'SIGINT' });
-    expect(await call.result).toMatchObject({ exitCode: null, signal: 'SIGINT' });
+    call.emit({ type: 'signal', signal: 'SIGTERM' });
+    expect(await call.result).toMatchObject({ exitCode: null, signal: 'SIGTERM' });
   });
 
   test('ends with its caller, children included, even against its will', async () => {

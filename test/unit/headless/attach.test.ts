@@ -7,6 +7,7 @@ describe('a viewer', () => {
     const { ask, run, write, peer } = await start();
     const { session } = await run('stty -echo; echo before; read line; echo "got $line"; exit 7');
     await ask('session.wait', { session, until: { type: 'match', pattern: 'before' } });
+    await ask('session.read', { session });
     const viewer = new Client(peer, { session });
     await viewer.attached();
     expect(viewer.events.slice(0, 2)).toMatchObject([

@@ -71,7 +71,7 @@ describe('a screen', () => {
   });
 });
 
-test('a program is held back while its screen is far behind, and no byte is lost', async () => {
+test('a program is held back while its screen is far behind, and no byte is lost', { timeout: 60_000 }, async () => {
   // Draws nothing until it is told to.
   const held: Array<() => void> = [];
   let holding = true;
@@ -97,7 +97,7 @@ test('a program is held back while its screen is far behind, and no byte is lost
         before = outputBytes;
         return stands;
       },
-      { interval: 300, timeout: 15_000 },
+      { interval: 300, timeout: 30_000 },
     )
     .toBe(true);
   expect(before).toBeGreaterThan(8 << 20);

@@ -192,7 +192,7 @@ describe('no session said', () => {
     const write = () => ask('session.write', { create: true, cwd: '/tmp' }, { body: Buffer.from(`echo $((40+2))\r`) });
     const [first, second] = await Promise.all([write(), write()]);
     expect(second.session).toBe(first.session);
-    await ask('session.wait', { until: { type: 'match', pattern: '^42$' } });
+    await ask('session.wait', { until: { type: 'match', pattern: '\\b42$' } });
     const { sessions } = await ask('session.list', {});
     expect(sessions).toMatchObject([{ name: 'main', cwd: '/tmp' }]);
   });

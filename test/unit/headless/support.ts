@@ -90,6 +90,8 @@ export async function start(options: Partial<HeadlessOptions> = {}): Promise<Run
     runRaw: async (script) => {
       const made = await run(`stty raw -echo; echo ready; ${script}`);
       await asking('session.wait', { session: made.session, until: { type: 'match', pattern: 'ready', since: 0 } });
+      // A read waits until it is drawn: pictures start behind it.
+      await asking('session.read', { session: made.session });
       return made;
     },
     write: (session, text, key) => asking('session.write', { session }, { body: Buffer.from(text as string), key }),

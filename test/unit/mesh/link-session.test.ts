@@ -141,6 +141,18 @@ describe('frames', () => {
   });
 });
 
+test('an acknowledgement that comes after a rewind saves what it names from being sent again', () => {
+  const [a] = pair();
+  for (let i = 0; i < 5; i++) a.write(false, Buffer.from(`${i}`));
+  drain(a);
+  a.outbox.rewind();
+  a.outbox.acknowledge(3);
+  expect(drain(a).map(({ counter }) => counter)).toEqual([3, 4]);
+  expect(a.outbox.inFlight).toBe(a.outbox.bytes);
+  a.outbox.acknowledge(5);
+  expect([a.outbox.inFlight, a.outbox.bytes, a.outbox.unsent]).toEqual([0, 0, 0]);
+});
+
 describe('control messages', () => {
   test('arrive in any order, and each counts once', () => {
     const [a, b] = pair();
