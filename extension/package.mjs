@@ -1,5 +1,6 @@
 // `npm run package`: builds the product and packs it for this platform, with the native parts that its daemon needs, so
-// that the extension alone can start one. What goes in is copied to a folder first: nothing else can get in by mistake.
+// that the extension alone can start one. It is put together in a folder of its own, since those parts are not where the
+// repository's node_modules has them for all platforms; .vscodeignore says what goes in.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,10 +18,8 @@ const { values } = parseArgs({
 
 /** Packages with native parts, which the bundles load at run time. */
 const nativePackages = ['node-pty', 'sodium-native'];
-/** Of what is built, what no one needs who installs it. */
-const unwanted = /[.]map$|tour[.]js$/;
 const target = `${process.platform}-${process.arch}`;
-const plain = ['README.md', 'CHANGELOG.md', 'LICENSE', 'extension/media'];
+const plain = ['.vscodeignore', 'README.md', 'CHANGELOG.md', 'LICENSE', 'extension/media', 'dist'];
 
 if (!values['no-build']) execFileSync(process.execPath, ['esbuild.mjs'], { cwd: root, stdio: 'inherit' });
 const manifest = readManifest(join(root, 'package.json'));
@@ -32,9 +31,6 @@ try {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(shipped(manifest), null, 2)}\n`);
   for (const path of plain)
     if (existsSync(join(root, path))) cpSync(join(root, path), join(stage, path), { recursive: true });
-  cpSync(join(root, 'dist'), join(stage, 'dist'), { recursive: true, filter: (file) => !unwanted.test(file) });
-  // All that is here goes in; the packer wants it said.
-  writeFileSync(join(stage, '.vscodeignore'), '**/*.map\n');
   for (const name of dependenciesOf(nativePackages)) copyPackage(name);
   await createVSIX({
     ...{ cwd: stage, packagePath, target, useYarn: false },
@@ -45,7 +41,7 @@ try {
 }
 
 /** The manifest without what only the npm package and the workshop need. */
-function shipped({ files: _files, scripts: _scripts, devDependencies: _dev, dependencies, ...rest }) {
+function shipped({ scripts: _scripts, devDependencies: _dev, dependencies, ...rest }) {
   const natives = Object.fromEntries(Object.entries(dependencies).filter(([name]) => nativePackages.includes(name)));
   return { ...rest, dependencies: natives };
 }

@@ -1,10 +1,8 @@
-import { writeSync } from 'node:fs';
 import type { NiiaError } from '../../../shared/errors.ts';
 import type { Size } from '../../../shared/protocol/shapes.ts';
-import { isErrno } from '../../home/files.ts';
-import { writeBytes } from '../output.ts';
 import { blank, enter, leave, note } from './escapes.ts';
 import type { Screen } from './resuming-viewer.ts';
+import { TtyWriter } from './tty-writer.ts';
 
 /** A break shorter than this is not worth a note. */
 const noteAfterMs = 400;
@@ -13,6 +11,7 @@ const noteAfterMs = 400;
 export class Terminal implements Screen {
   readonly #input = process.stdin;
   readonly #output = process.stdout;
+  readonly #writer = new TtyWriter();
   readonly #entered: () => void;
   #active = false;
   #noteTimer: NodeJS.Timeout | undefined;
@@ -43,12 +42,12 @@ export class Terminal implements Screen {
     this.#entered();
   }
 
-  redraw(): void {
-    this.#write(blank);
+  redraw(): void | Promise<void> {
+    return this.#write(blank);
   }
 
   show(bytes: Uint8Array): void | Promise<void> {
-    return this.#write(bytes);
+    return this.#writer.write(bytes);
   }
 
   /** The session's size may be another's choice; this terminal cannot follow. */
@@ -81,7 +80,8 @@ export class Terminal implements Screen {
     if (!this.#active) return;
     this.#active = false;
     process.off('exit', this.#restoreAtExit);
-    this.#write(leave);
+    this.#writer.writeAndWait(leave);
+    this.#writer.close();
     this.#input.setRawMode(false);
   }
 
@@ -93,17 +93,7 @@ export class Terminal implements Screen {
     this.#noted = false;
   }
 
-  /** At once where the terminal takes it, which saves a keystroke's echo a turn of the thread pool. */
-  #write(data: string | Uint8Array): void | Promise<void> {
-    const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-    let at = 0;
-    try {
-      while (at < bytes.length) at += writeSync(1, bytes, at);
-    } catch (error) {
-      if (isErrno(error, 'EAGAIN')) return writeBytes(1, bytes.subarray(at));
-      // The terminal is gone, and SIGHUP on its way.
-      if (!isErrno(error, 'EIO')) throw error;
-    }
-    return undefined;
+  #write(text: string): void | Promise<void> {
+    return this.#writer.write(Buffer.from(text));
   }
 }

@@ -137,10 +137,9 @@ describe('a tail', () => {
 describe('a wait', () => {
   test('for idleness counts from the last output or input', async () => {
     const { ask, run, write } = await start();
-    const { session } = await run('stty -echo; for i in 1 2 3 4; do echo $i; sleep 0.1; done; exec cat');
     const started = performance.now();
-    const done = ask('session.wait', { session, until: { type: 'idle', ms: 300 } });
-    await done;
+    const { session } = await run('stty -echo; for i in 1 2 3 4; do echo $i; sleep 0.1; done; exec cat');
+    await ask('session.wait', { session, until: { type: 'idle', ms: 300 } });
     expect(performance.now() - started).toBeGreaterThan(600);
     const typed = performance.now();
     await write(session, 'x');
