@@ -72,9 +72,11 @@ function problemWith(file: string): string | undefined {
   }
 }
 
-/** What describes the terminal or the multiplexer from which the server was started, and is wrong inside a session. */
+/** What describes the terminal, multiplexer or editor from which the server was started, and is wrong inside a session. */
 const foreign = new Set(
-  'TERM_PROGRAM TERM_PROGRAM_VERSION TERMCAP COLUMNS LINES WINDOWID TMUX TMUX_PANE STY WINDOW OLDPWD'.split(' '),
+  'TERM_PROGRAM TERM_PROGRAM_VERSION TERMCAP COLUMNS LINES WINDOWID TMUX TMUX_PANE STY WINDOW OLDPWD ELECTRON_RUN_AS_NODE'.split(
+    ' ',
+  ),
 );
 
 /** The environment of a process that the server starts: its own without what concerns niia itself, and what is given. */

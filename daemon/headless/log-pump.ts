@@ -17,6 +17,12 @@ export interface PumpOptions {
   failed(error: NiiaError): void;
 }
 
+/** In a flood so much is sent at a time, or what came within so long (ms): a frame costs more than its bytes. */
+const batchBytes = 64 << 10;
+const batchMs = 3;
+/** Less than this within that time is no flood and goes out at once: keystrokes' echoes, a redrawn screen. */
+const quietBytes = 8 << 10;
+
 /**
  * Sends a log to one reader at the reader's pace. It holds no bytes itself: where the reader has no room, they stay in
  * the log. At the log's end it sends what has just been appended in the same turn, without a copy.
@@ -26,6 +32,10 @@ export class LogPump {
   #offset: number;
   #busy = false;
   #stopped = false;
+  /** When the present stretch of output began (`performance.now()`), and at which offset. */
+  #stretchMs = 0;
+  #stretchFrom = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -42,12 +52,33 @@ export class LogPump {
     this.#offset = offset;
   }
 
+  /** The log has grown: sends at once, except in a flood, where more is sure to follow. */
+  arrived(): void {
+    const { end } = this.#options.log;
+    if (end - this.#offset < batchBytes) {
+      if (this.#timer) return;
+      const now = performance.now();
+      if (now - this.#stretchMs > batchMs) {
+        this.#stretchMs = now;
+        this.#stretchFrom = end;
+      }
+      if (end - this.#stretchFrom > quietBytes) {
+        this.#timer = setTimeout(() => this.pump(), batchMs);
+        return;
+      }
+    }
+    this.pump();
+  }
+
   stop(): void {
+    clearTimeout(this.#timer);
     this.#stopped = true;
     this.#options.sink.onRoom = undefined;
   }
 
   pump(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     if (this.#busy) return;
     this.#busy = true;
     let reading = false;

@@ -166,6 +166,8 @@ export class OutputLog {
         this.#trim();
         if (this.#error !== null) this.#error = null;
         this.onChange?.();
+        // What is less than a whole write waits for company again, and is not written chunk by chunk.
+        if (!this.#stopRetrying && this.end - this.#durable < largestWrite) return;
       } catch (error) {
         if (await this.#makeRoom(error)) continue;
         if (this.#stopRetrying) return;

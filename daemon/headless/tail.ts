@@ -46,7 +46,7 @@ export async function tail(
         reject(error);
       },
     });
-    const unfollow = session.follow({ output: () => pump.pump(), ended: () => pump.pump() });
+    const unfollow = session.follow({ output: () => pump.arrived(), ended: () => pump.pump() });
     signal.addEventListener('abort', aborted, { once: true });
     if (signal.aborted) aborted();
     else pump.pump();

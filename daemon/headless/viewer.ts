@@ -87,7 +87,7 @@ export class Viewer implements Follower, Watcher {
   // What the session tells
 
   output(): void {
-    this.#pump?.pump();
+    this.#pump?.arrived();
   }
 
   resized(offset: number, size: Size): void {

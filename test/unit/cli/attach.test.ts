@@ -1,13 +1,16 @@
 import xterm from '@xterm/headless';
 import type { IPty } from 'node-pty';
 import { spawn as spawnPty } from 'node-pty';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { AttachEvent } from '../../../shared/protocol/session-methods.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import type { Size } from '../../../shared/protocol/shapes.ts';
 import type { ServedCall } from '../../../shared/rpc/server.ts';
 import type { Served } from './harness.ts';
 import { Answers, Cli } from './harness.ts';
+
+// Each step is a process, and the machine may be busy with other tests.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 const cli = new Cli();
 let answers: Answers | undefined;

@@ -128,6 +128,22 @@ export class Cli {
   }
 }
 
+const status = {
+  machine: { name: 'HERE', id: 'id-here', role: 'admin', labels: {} },
+  version: '1',
+  platform: 'linux-x64',
+  pid: 1,
+  home: '/h',
+  startedAt: '2026-01-01T00:00:00Z',
+  team: { id: 't', name: 'team', members: 1 },
+  gateway: { url: null, embedded: false, state: 'off', since: null, error: null },
+  links: [],
+  headless: [],
+  sessions: 0,
+} as const;
+/** What commands ask of the daemon by the way. */
+export const daemonStatus: Served = { 'daemon.status': () => structuredClone(status) as never };
+
 /** What a process printed and how it ended. */
 export async function outcome(child: ChildProcess): Promise<Outcome> {
   const stdout: Buffer[] = [];
