@@ -106,8 +106,8 @@ export class DaemonClient {
   /** Whether calls go to this very machine, however it was named. */
   async isHere(): Promise<boolean> {
     if (this.#machine === undefined) return true;
-    const { machine } = await this.ask('daemon.status', {}, { to: undefined });
-    return this.#machine === machine.name || this.#machine === machine.id;
+    const { members } = await this.ask('team.show', {}, { to: undefined });
+    return members.some((member) => member.self && (this.#machine === member.name || this.#machine === member.id));
   }
 
   close(): void {

@@ -145,6 +145,7 @@ class Daemon {
     process.on('SIGHUP', () => undefined);
     await this.#servers.findRunning();
     await this.#network.start();
+    this.#config.save();
     const socket = this.#home.socket('daemon');
     const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
     const record = { pid: process.pid, version, startedAt: this.#startedAt, socket };
@@ -155,15 +156,16 @@ class Daemon {
     this.#log.info('daemon down');
   }
 
-  /** Flags of the start become settings, so that the next start needs none. */
+  /** Flags of the start become settings, so that the next start needs none; they are saved once the start succeeded. */
   #adopt({ gateway, listen, labels }: DaemonOptions): void {
-    if (gateway !== undefined)
-      this.#config.update({ gateway: gateway === 'embedded' ? undefined : parseGatewayUrl(gateway) });
+    if (gateway !== undefined) {
+      this.#config.try({ gateway: gateway === 'embedded' ? undefined : parseGatewayUrl(gateway) });
+    }
     if (listen !== undefined) {
       hostAndPort(listen);
-      this.#config.update({ listen });
+      this.#config.try({ listen });
     }
-    if (labels) this.#config.update({ labels: { ...this.#config.current.labels, ...labels } });
+    if (labels) this.#config.try({ labels: { ...this.#config.current.labels, ...labels } });
   }
 
   #accept(transport: Transport): void {

@@ -27,6 +27,8 @@ const configSchema = v.object({
 });
 export type Config = v.InferOutput<typeof configSchema>;
 
+type Change = { [K in keyof Config]?: Config[K] | undefined };
+
 /** The machine's settings, in `config.json` of its home. */
 export class ConfigStore {
   readonly #path: string;
@@ -43,14 +45,22 @@ export class ConfigStore {
   }
 
   /** Changes settings and keeps them; `undefined` removes one. */
-  update(change: { [K in keyof Config]?: Config[K] | undefined }): Config {
+  update(change: Change): Config {
+    this.try(change);
+    this.save();
+    return this.#config;
+  }
+
+  /** Changes settings for now: whoever finds that they work saves them. */
+  try(change: Change): void {
     const next = Object.fromEntries(
       Object.entries({ ...this.#config, ...change }).filter(([, value]) => value !== undefined),
     );
-    const config = v.parse(configSchema, next);
-    writeAtomically(this.#path, `${JSON.stringify(config, null, 2)}\n`);
-    this.#config = config;
-    return config;
+    this.#config = v.parse(configSchema, next);
+  }
+
+  save(): void {
+    writeAtomically(this.#path, `${JSON.stringify(this.#config, null, 2)}\n`);
   }
 
   #parse(text: string): Config {

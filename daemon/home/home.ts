@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { accessSync, chmodSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { NiiaError } from '../../shared/errors.ts';
 import { socketPath } from '../../shared/home/socket-path.ts';
+import { isErrno } from './files.ts';
 
 /** The folder that holds everything of one machine. */
 export class Home {
@@ -21,7 +22,7 @@ export class Home {
   /** Makes the folder where it is missing, private to its user. Throws `io` with a way out where it cannot be used. */
   prepare(): void {
     try {
-      mkdirSync(this.root, { recursive: true, mode: 0o700 });
+      makeFolder(this.root);
       const mode = statSync(this.root).mode & 0o777;
       if (process.platform !== 'win32' && (mode & 0o077) !== 0) chmodSync(this.root, 0o700);
       accessSync(this.root, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -63,5 +64,18 @@ export class Home {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     }
     return path;
+  }
+}
+
+/** Makes a folder and those above it. (Node's own recursive mkdir does not return for a path below /proc.) */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another process was quicker.
+    if (!isErrno(error, 'EEXIST')) throw error;
   }
 }
