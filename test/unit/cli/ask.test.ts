@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { NiiaError } from '../../../shared/errors.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import type { Served } from './harness.ts';
-import { Answers, Cli, daemonStatus, outcome } from './harness.ts';
+import { Answers, Cli, outcome, whoIsHere } from './harness.ts';
 
 // Each step is a process, and the machine may be busy with other tests.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -19,7 +19,7 @@ afterEach(async () => {
 afterAll(async () => await cli.close());
 
 async function serve(served: Served): Promise<Answers> {
-  answers = await Answers.serve(cli.home, { ...daemonStatus, ...served });
+  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
   return answers;
 }
 

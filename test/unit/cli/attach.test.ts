@@ -50,7 +50,7 @@ class EchoSession {
 
   get served(): Served {
     return {
-      'daemon.status': () => {
+      'team.show': () => {
         throw new Error('not asked for');
       },
       'session.attach': (call) => this.#attach(call),

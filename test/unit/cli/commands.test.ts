@@ -6,7 +6,7 @@ import { streams } from '../../../shared/protocol/session-methods.ts';
 import type { SessionInfo } from '../../../shared/protocol/shapes.ts';
 import { encode } from '../../../shared/rpc/frames.ts';
 import type { Served } from './harness.ts';
-import { Answers, Cli, daemonStatus } from './harness.ts';
+import { Answers, Cli, whoIsHere } from './harness.ts';
 
 // Each step is a process, and the machine may be busy with other tests.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -22,7 +22,7 @@ afterEach(async () => {
 afterAll(async () => await cli.close());
 
 async function serve(served: Served): Promise<Answers> {
-  answers = await Answers.serve(cli.home, { ...daemonStatus, ...served });
+  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
   return answers;
 }
 

@@ -128,21 +128,9 @@ export class Cli {
   }
 }
 
-const status = {
-  machine: { name: 'HERE', id: 'id-here', role: 'admin', labels: {} },
-  version: '1',
-  platform: 'linux-x64',
-  pid: 1,
-  home: '/h',
-  startedAt: '2026-01-01T00:00:00Z',
-  team: { id: 't', name: 'team', members: 1 },
-  gateway: { url: null, embedded: false, state: 'off', since: null, error: null },
-  links: [],
-  headless: [],
-  sessions: 0,
-} as const;
-/** What commands ask of the daemon by the way. */
-export const daemonStatus: Served = { 'daemon.status': () => structuredClone(status) as never };
+const here = { name: 'HERE', id: 'id-here', role: 'admin', self: true, joinedAt: '2026-01-01T00:00:00Z' } as const;
+/** What commands ask of the daemon by the way: which machine it is. */
+export const whoIsHere: Served = { 'team.show': () => ({ team: { id: 't', name: 'team' }, members: [here] }) };
 
 /** What a process printed and how it ended. */
 export async function outcome(child: ChildProcess): Promise<Outcome> {
