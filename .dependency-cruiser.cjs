@@ -34,6 +34,13 @@ module.exports = {
       to: { path: '^daemon/(cli|tour)/|^daemon/[^/]+[.]ts$' },
     },
     {
+      name: 'team-below-mesh',
+      severity: 'error',
+      comment: 'Who belongs together is known before, and without, the ways between them.',
+      from: { path: '^daemon/team/' },
+      to: { path: '^daemon/(mesh|gateway|core)/' },
+    },
+    {
       name: 'headless-has-no-network',
       severity: 'error',
       comment: 'The headless server outlives every daemon and knows only the home and the local socket.',
@@ -48,7 +55,7 @@ module.exports = {
     },
     oneDoor('node-pty', 'node-pty|node_modules/@lydell/node-pty', 'daemon/headless/(node-)?pty([.]d)?[.]ts'),
     oneDoor('ws', 'ws/', 'daemon/mesh/websocket[.]ts'),
-    oneDoor('noise-handshake', 'noise-handshake', 'daemon/mesh/noise[.]ts'),
+    oneDoor('noise-handshake', 'noise-handshake', 'daemon/team/noise[.]ts'),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

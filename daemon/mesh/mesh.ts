@@ -4,12 +4,12 @@ import type { Transport } from '../../shared/transport/transport.ts';
 import type { Log } from '../home/log.ts';
 import { version } from '../home/version.ts';
 import type { Identity } from '../team/identity.ts';
+import { NoiseHandshake } from '../team/noise.ts';
 import type { Member, Roster, SignedStatement } from '../team/roster.ts';
 import type { LinkOptions } from './link.ts';
 import { nodeLinkCrypto } from './link-crypto.ts';
 import { type LinkClock, type LinkFigures, LinkRunner, type LinkStatus, systemClock } from './link-runner.ts';
 import type { LinkHandshake } from './link-setup.ts';
-import { NoiseHandshake } from './noise.ts';
 
 export interface MeshOptions {
   identity: Pick<Identity, 'id' | 'noise'>;

@@ -4,10 +4,10 @@ import { nameSchema, type Role, roleSchema } from '../../shared/protocol/shapes.
 import { protocolRange } from '../../shared/protocol/version.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { version } from '../home/version.ts';
-import { NoiseHandshake } from '../mesh/noise.ts';
 import { type Identity, machineId, verifySignature } from './identity.ts';
 import { type InviteCode, joinKey } from './invite-code.ts';
 import { JoinLane, joinLimits } from './join-lane.ts';
+import { NoiseHandshake } from './noise.ts';
 import { type Member, publicKeySchema, Roster, signedStatementSchema } from './roster.ts';
 import type { TeamStore } from './team-store.ts';
 import type { Tickets } from './tickets.ts';

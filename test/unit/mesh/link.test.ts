@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Link, type LinkOptions } from '../../../daemon/mesh/link.ts';
 import { nodeLinkCrypto } from '../../../daemon/mesh/link-crypto.ts';
-import { NoiseHandshake } from '../../../daemon/mesh/noise.ts';
 import type { Identity } from '../../../daemon/team/identity.ts';
+import { NoiseHandshake } from '../../../daemon/team/noise.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { identities, teamOf } from '../../sim/team.ts';
 

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { NoiseHandshake } from '../../../daemon/mesh/noise.ts';
 import type { Identity } from '../../../daemon/team/identity.ts';
 import type { InviteCode } from '../../../daemon/team/invite-code.ts';
 import { joinKey, ticketHash, ticketId } from '../../../daemon/team/invite-code.ts';
 import { requestJoin, serveJoin } from '../../../daemon/team/join.ts';
 import type { JoinLane } from '../../../daemon/team/join-lane.ts';
+import { NoiseHandshake } from '../../../daemon/team/noise.ts';
 import { Roster } from '../../../daemon/team/roster.ts';
 import { memoryTransportPair } from '../../../shared/transport/memory-transport.ts';
 import type { Transport } from '../../../shared/transport/transport.ts';

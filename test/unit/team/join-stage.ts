@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { NoiseHandshake } from '../../../daemon/mesh/noise.ts';
 import type { Identity } from '../../../daemon/team/identity.ts';
 import type { InviteCode } from '../../../daemon/team/invite-code.ts';
 import { decodeInvite, encodeInvite, joinKey, ticketHash, ticketId } from '../../../daemon/team/invite-code.ts';
 import type { Joined, RequestJoinOptions, ServeJoinOptions } from '../../../daemon/team/join.ts';
 import { requestJoin, serveJoin } from '../../../daemon/team/join.ts';
 import { JoinLane } from '../../../daemon/team/join-lane.ts';
+import { NoiseHandshake } from '../../../daemon/team/noise.ts';
 import type { Member } from '../../../daemon/team/roster.ts';
 import type { TeamStore } from '../../../daemon/team/team-store.ts';
 import { Tickets } from '../../../daemon/team/tickets.ts';

@@ -2,8 +2,8 @@ import { createCipheriv, createPrivateKey, createPublicKey, generateKeyPairSync 
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { NoiseKeyPair, NoiseOptions } from '../../../daemon/mesh/noise.ts';
-import { NoiseHandshake } from '../../../daemon/mesh/noise.ts';
+import type { NoiseKeyPair, NoiseOptions } from '../../../daemon/team/noise.ts';
+import { NoiseHandshake } from '../../../daemon/team/noise.ts';
 
 interface Vector {
   protocol: string;
