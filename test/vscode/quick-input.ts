@@ -1,4 +1,4 @@
-import type { Locator, Page } from 'playwright-core';
+import { errors, type Locator, type Page } from 'playwright-core';
 import { matches, readable, type TextPattern } from './text.ts';
 import { until } from './until.ts';
 
@@ -22,19 +22,19 @@ export class QuickInput {
 
   /**
    * Runs a command of the palette, by its id or by its full label ("niia: Refresh"). Opens the palette again until the
-   * command is there, because it lists what was contributed when it opened.
+   * command is there, because it lists what was contributed when it opened, and because a workbench that is still
+   * settling takes the focus, and the palette with it.
    */
   async runCommand(idOrLabel: string, timeoutMs = 30_000): Promise<void> {
     const row = this.commandRow(idOrLabel);
     const open = async () => {
       await this.page.keyboard.press('F1');
-      await this.input.fill(`>${idOrLabel}`, { timeout: 5_000 });
-      const appeared = await appears(row, 1_000);
-      if (!appeared) await this.dismiss();
-      return appeared;
+      if (!(await inTime(this.input.fill(`>${idOrLabel}`, { timeout: 5_000 })))) return false;
+      const chosen = (await appears(row, 1_000)) && (await inTime(row.click({ timeout: 2_000 })));
+      if (!chosen) await this.dismiss();
+      return chosen;
     };
     await until(`the command ${idOrLabel} in the palette`, open, { timeoutMs });
-    await row.click();
     // A command may open a quick input of its own at once: what is awaited is that this is no longer the palette.
     await until('the palette to close', async () => !(await this.isPalette()));
   }
@@ -119,6 +119,17 @@ async function appears(locator: Locator, timeoutMs: number): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Error && error.name === 'TimeoutError') return false;
+    throw error;
+  }
+}
+
+/** Whether an action was done before its timeout, which is not done otherwise. */
+async function inTime(action: Promise<void>): Promise<boolean> {
+  try {
+    await action;
+    return true;
+  } catch (error) {
+    if (error instanceof errors.TimeoutError) return false;
     throw error;
   }
 }
