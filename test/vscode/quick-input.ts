@@ -1,4 +1,5 @@
-import { errors, type Locator, type Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
+import { inTime } from './in-time.ts';
 import { matches, readable, type TextPattern } from './text.ts';
 import { until } from './until.ts';
 
@@ -71,6 +72,16 @@ export class QuickInput {
     await until(`a quick input about ${about}`, open, { found: () => this.about() });
   }
 
+  /** Whether a quick pick comes to have a row with this label within so many milliseconds. */
+  async offers(label: TextPattern, withinMs: number): Promise<boolean> {
+    const deadline = performance.now() + withinMs;
+    const look = async () => {
+      if ((await this.items()).some((item) => matches(item.label, label))) return 'there';
+      return performance.now() > deadline && 'not there';
+    };
+    return (await until(`a row ${label}`, look)) === 'there';
+  }
+
   /** Chooses a row of a quick pick by its label. The list shows some 16 rows; narrow a longer one by `filter`. */
   async choose(label: TextPattern, options: { about?: RegExp; filter?: string } = {}): Promise<void> {
     await this.waitFor(options.about);
@@ -119,17 +130,6 @@ async function appears(locator: Locator, timeoutMs: number): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Error && error.name === 'TimeoutError') return false;
-    throw error;
-  }
-}
-
-/** Whether an action was done before its timeout, which is not done otherwise. */
-async function inTime(action: Promise<void>): Promise<boolean> {
-  try {
-    await action;
-    return true;
-  } catch (error) {
-    if (error instanceof errors.TimeoutError) return false;
     throw error;
   }
 }

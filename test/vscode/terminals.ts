@@ -59,10 +59,16 @@ export class Terminals {
   async createWithProfile(title: string): Promise<void> {
     // Contributed profiles are collected once, and in about half of fresh starts before the extensions are known;
     // asking for the default profile collects them again.
-    await this.quickInput.runCommand('workbench.action.terminal.selectDefaultShell');
-    await this.quickInput.waitFor();
-    await this.quickInput.dismiss();
-    await this.quickInput.runCommand('workbench.action.terminal.newWithProfile');
+    const offered = async () => {
+      await this.quickInput.runCommand('workbench.action.terminal.selectDefaultShell');
+      await this.quickInput.offers(title, 3_000);
+      await this.quickInput.dismiss();
+      await this.quickInput.runCommand('workbench.action.terminal.newWithProfile');
+      if (await this.quickInput.offers(title, 3_000)) return true;
+      await this.quickInput.dismiss();
+      return false;
+    };
+    await until(`the profile ${title}`, offered, { timeoutMs: 60_000 });
     await this.quickInput.choose(title);
   }
 

@@ -1,4 +1,5 @@
 import type { Locator, Page } from 'playwright-core';
+import { inTime } from './in-time.ts';
 import { labelled, matches, readable, type TextPattern } from './text.ts';
 import { until } from './until.ts';
 
@@ -13,6 +14,9 @@ export interface TreeRow {
   expanded: boolean | undefined;
   selected: boolean;
 }
+
+/** One attempt at a row that may be drawn anew meanwhile. */
+const quick = { timeout: 2_000 };
 
 /** A tree view, by its title. Sees the rows that are on the screen, not those that one would scroll to. */
 export class TreeView {
@@ -73,27 +77,28 @@ export class TreeView {
   }
 
   async click(label: TextPattern): Promise<void> {
-    await (await this.locate(label)).locator('.label-name').click();
+    await this.onRow(label, (row) => row.locator('.label-name').click(quick));
   }
 
   /** Opens a row's children, where they are not open. */
   async expand(label: TextPattern): Promise<void> {
     const { expanded } = await this.waitForRow(label, (row) => row.expanded !== undefined);
     if (expanded === true) return;
-    await (await this.locate(label)).locator('.monaco-tl-twistie').click();
+    await this.onRow(label, (row) => row.locator('.monaco-tl-twistie').click(quick));
     await this.waitForRow(label, (row) => row.expanded === true);
   }
 
   /** An action at the right of a row, by its title. */
   async inlineAction(label: TextPattern, action: string): Promise<void> {
-    const row = await this.locate(label);
-    await row.hover();
-    await row.locator(`.actions .action-label${labelled(action)}`).click();
+    await this.onRow(label, async (row) => {
+      await row.hover(quick);
+      await row.locator(`.actions .action-label${labelled(action)}`).click(quick);
+    });
   }
 
   /** An entry of a row's context menu, by its title. */
   async menuAction(label: TextPattern, action: string): Promise<void> {
-    await (await this.locate(label)).locator('.label-name').click({ button: 'right' });
+    await this.onRow(label, (row) => row.locator('.label-name').click({ ...quick, button: 'right' }));
     const entry = this.page.locator('.monaco-menu .action-menu-item', { has: this.page.locator(labelled(action)) });
     // By key, because for its first 100 ms a menu ignores the mouse.
     await entry.hover();
@@ -107,6 +112,15 @@ export class TreeView {
       .locator(`.action-label${labelled(action)}:visible`)
       .first()
       .click();
+  }
+
+  /** Does something with a row. Rows change and are drawn anew under the mouse; then it is done with the new one. */
+  private async onRow(label: TextPattern, action: (row: Locator) => Promise<void>): Promise<void> {
+    const attempt = async () => inTime(action(await this.locate(label)));
+    await until(`a row ${label} in ${this.title} to hold still`, attempt, {
+      timeoutMs: 30_000,
+      found: () => this.rows(),
+    });
   }
 
   private async locate(label: TextPattern): Promise<Locator> {
