@@ -148,9 +148,11 @@ export class Machines {
       clearTimeout(contact.grace);
       contact.grace = undefined;
       this.#setOnline(contact, true);
-    } else if (contact.online && presence?.present === false && this.#o.network.absenceIsSure) {
+    } else if (contact.online && (link.state === 'down' || this.#saidToBeAbsent(id))) {
+      // It took its leave, or the gateway saw it go.
       this.#setOnline(contact, false);
     } else if (contact.online && !contact.grace) {
+      contact.lastSeen = new Date().toISOString();
       contact.grace = setTimeout(() => {
         contact.grace = undefined;
         if (this.#o.network.link(id).state === 'up') return;
@@ -158,6 +160,11 @@ export class Machines {
         this.changes.notify();
       }, graceMs);
     }
+  }
+
+  #saidToBeAbsent(id: string): boolean {
+    const { network } = this.#o;
+    return network.absenceIsSure && network.presence(id)?.present === false;
   }
 
   #setOnline(contact: Contact, online: boolean): void {
@@ -182,7 +189,7 @@ export class Machines {
     const contact = this.#contact(id);
     const { online, since, report } = contact;
     const link = this.#o.network.link(id);
-    const lastSeen = online ? new Date().toISOString() : contact.lastSeen;
+    const lastSeen = link.state === 'up' ? new Date().toISOString() : contact.lastSeen;
     return {
       name,
       id,

@@ -27,7 +27,7 @@ export function authorize(method: MethodName, params: unknown, who: Principal, c
   const needed = isSpecial(method) ? special[method](params, config) : leastRole(access);
   if (roles.indexOf(who.role) >= roles.indexOf(needed)) return;
   const hint =
-    method === 'machine.ask'
+    method === 'machine.ask' && who.role === 'operator'
       ? "An admin can change that with: niia team role; the machine's owner with: niia config set ask operator"
       : `An admin can change that with: niia team role ${who.name} ${needed}`;
   throw new NiiaError('denied', `${who.name} is ${article(who.role)} here; ${method} needs ${article(needed)}`, hint);

@@ -12,6 +12,9 @@ import type { TreeNode } from '../../../extension/tree-nodes.ts';
 
 const log: Log = { debug: () => undefined, info: () => undefined, warn: console.log, error: console.log };
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
+const cursorMoves = /\x1b\[\d*[A-D]/g;
+
 describe('the extension', () => {
   it('is active soon after the start, and has registered every command', async () => {
     const extension = vscode.extensions.getExtension('niia.niia');
@@ -172,7 +175,9 @@ describe('its parts, with a daemon behind them', () => {
     pty.handleInput('go\r');
     await sees(() => /\b2000000\r\n/.test(seen.text.slice(-50_000)));
     const [, ...pictures] = seen.text.split('\x1bc');
-    const numbers = (text: string): number[] => (text.match(/^\d+(?=\r\n)/gm) ?? []).map(Number);
+    // A picture made between a line's CR and its LF ends with the cursor put back to the line's start.
+    const numbers = (text: string): number[] =>
+      (text.replaceAll(cursorMoves, '').match(/^\d+(?=\r?\n)/gm) ?? []).map(Number);
     for (const [at, picture] of pictures.entries()) {
       if (at > 0) assert.match(picture, /^\S*\[[\d.]+ [kM]B of output not shown\]/);
       // Within one picture and what follows it no number is missing.
