@@ -108,7 +108,7 @@ export function findCommand(words: readonly string[]): { command: CommandName; r
     throw new NiiaError(
       'usage',
       second === undefined
-        ? `niia ${first} needs a word more: ${subs.join(', ')}`
+        ? `${first} needs a word more: ${subs.join(', ')}`
         : `unknown command "${name}"${didYouMean(second, subs)}`,
       `See: niia help`,
     );
@@ -237,14 +237,14 @@ function splitOption(word: string): [string, string | undefined] {
 function checkArgs(command: CommandName, args: readonly string[], usage: string): void {
   const spec: CommandSpec = specs[command];
   const missing = spec.args.find((name, at) => !name.startsWith('[') && args[at] === undefined);
-  if (missing !== undefined) throw new NiiaError('usage', `niia ${command}: ${missing} is missing`, usage);
+  if (missing !== undefined) throw new NiiaError('usage', `${command}: ${missing} is missing`, usage);
   const extra = args[spec.args.length];
   if (extra === undefined) return;
   let hint = usage;
   if (spec.rest !== undefined)
     hint = `Put the words of a command after --, as in: ${spec.examples.find((e) => e.includes(' -- ')) ?? usage}`;
   else if ('session' in spec.options && !spec.args.includes('[TEXT]')) hint = `To name a session: --session ${extra}`;
-  throw new NiiaError('usage', `niia ${command}: unexpected argument "${extra}"`, hint);
+  throw new NiiaError('usage', `${command}: unexpected argument "${extra}"`, hint);
 }
 
 function unknownOption(word: string, candidates: readonly string[], hint: string): NiiaError {

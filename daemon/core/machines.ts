@@ -20,6 +20,8 @@ export interface MachinesOptions {
 
 /** A link that lost its last path counts as online for this long: a gateway that restarts is back sooner. */
 const graceMs = 5_000;
+/** A viewer is told of a link without a path after this time: a shorter gap is no news. */
+const waitingMs = 1_000;
 /** How long a request waits for the link to a machine that is said to be there. */
 const settleMs = 8_000;
 
@@ -96,6 +98,24 @@ export class Machines {
     if (contact.peer && reachable()) return contact.peer;
     const seen = contact.lastSeen ? `last seen ${contact.lastSeen}` : 'not seen since this daemon started';
     throw new NiiaError('offline', `${member.name} is offline (${seen})`, this.#offlineHint());
+  }
+
+  /** Calls `listener` whenever the link to a member has had no path for a second; returns what ends that. */
+  onWaiting(id: string, listener: () => void): () => void {
+    let timer: NodeJS.Timeout | undefined;
+    const look = (): void => {
+      if (this.#o.network.link(id).state === 'up') {
+        clearTimeout(timer);
+        timer = undefined;
+      } else {
+        timer ??= setTimeout(listener, waitingMs);
+      }
+    };
+    const unsubscribe = this.changes.subscribe(look);
+    return () => {
+      clearTimeout(timer);
+      unsubscribe();
+    };
   }
 
   close(): void {

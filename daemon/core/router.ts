@@ -1,6 +1,7 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { DaemonMethod, HeadlessMethod, MethodName } from '../../shared/protocol/methods.ts';
 import { isMethod, methods } from '../../shared/protocol/methods.ts';
+import type { AttachEvent } from '../../shared/protocol/session-methods.ts';
 import type { IncomingCall, Principal, Reply } from '../../shared/rpc/call.ts';
 import { forward } from '../../shared/rpc/forward.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
@@ -49,6 +50,8 @@ export class Router {
 
   async #remote(call: IncomingCall, method: MethodName, machine: ReturnType<Machines['find']>): Promise<Reply> {
     const peer = await this.#o.machines.peer(machine, call.signal);
+    const tellViewer = (): void => call.emit({ type: 'waiting' } satisfies AttachEvent);
+    const stop = method === 'session.attach' ? this.#o.machines.onWaiting(machine.id, tellViewer) : undefined;
     try {
       return await forward(call, peer);
     } catch (error) {
@@ -61,6 +64,8 @@ export class Router {
         );
       }
       throw error;
+    } finally {
+      stop?.();
     }
   }
 

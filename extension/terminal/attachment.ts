@@ -192,6 +192,9 @@ export class Attachment {
       case 'typed':
         this.#input.confirm(event.inputOffset);
         return;
+      case 'waiting':
+        this.#call?.cancel('link_lost', 'the machine cannot be reached now');
+        return;
       case 'title':
         view.titled(event.title);
     }

@@ -42,6 +42,8 @@ export const attachEventSchema = v.variant('type', [
   /** Input of this client is typed up to here. */
   v.object({ type: v.literal('typed'), inputOffset: offsetSchema }),
   v.object({ type: v.literal('title'), title: v.string() }),
+  /** From the asker's own daemon: the link to the machine has had no path for a while. Nothing is lost; attach again. */
+  v.object({ type: v.literal('waiting') }),
 ]);
 export type AttachEvent = v.InferOutput<typeof attachEventSchema>;
 

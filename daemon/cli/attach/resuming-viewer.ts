@@ -199,6 +199,10 @@ export class ResumingViewer {
         this.#input.acknowledge(event.inputOffset);
         for (const listener of this.#arrivals) listener();
         return;
+      case 'waiting':
+        // The call would go on by itself, but nobody would see why nothing moves.
+        this.#call?.cancel('link_lost', 'the machine cannot be reached now');
+        return;
       case 'title':
         return;
     }
