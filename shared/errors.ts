@@ -1,5 +1,5 @@
 /**
- * Every error that leaves a part of niia carries a code. The code decides the exit code of a command (CONTRACT: exit
+ * Every error that leaves a part of niia carries a code. The code decides the exit code of a command (README: exit
  * codes) and survives the wire; the message says what failed, on what and why; the hint says what to do next.
  */
 export const exitCodes = {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 
-/** The shapes of CONTRACT that appear in more than one method. Fields may be added, never renamed. */
+/** The shapes that commands print with `--json`, where more than one method has them. Fields may be added, never renamed. */
 
 export const roles = ['viewer', 'operator', 'admin'] as const;
 export const roleSchema = v.picklist(roles);
