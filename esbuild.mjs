@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 /** Packages with native parts stay outside the bundles; they are resolved from node_modules at run time. */
-const nativeModules = ['node-pty', 'sodium-native'];
+const nativeModules = ['node-pty', 'sodium-native', 'wrtc'];
 
 const common = {
   bundle: true,
@@ -34,6 +34,7 @@ await Promise.all([
       niia: 'daemon/niia.ts',
       tour: 'daemon/tour/main.ts',
       'screen-worker': 'daemon/headless/screen-worker.ts',
+      webrtc: 'daemon/webrtc/main.ts',
     },
     outdir: fresh,
     splitting: true,

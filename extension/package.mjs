@@ -17,7 +17,7 @@ const { values } = parseArgs({
 });
 
 /** Packages with native parts, which the bundles load at run time. */
-const nativePackages = ['node-pty', 'sodium-native'];
+const nativePackages = ['node-pty', 'sodium-native', 'wrtc'];
 const target = `${process.platform}-${process.arch}`;
 const plain = ['.vscodeignore', 'README.md', 'CHANGELOG.md', 'LICENSE', 'extension/media', 'dist'];
 
@@ -65,7 +65,7 @@ function copyPackage(name) {
   const dropped = /[.](map|md|markdown|d[.][cm]?ts|ts|c|cc|h|gyp|bare)$|(^|\/)CMakeLists[.]txt$/;
   const filter = (file) => {
     const path = file.slice(from.length + 1).replaceAll('\\', '/');
-    if (/^node_modules(\/|$)/.test(path) || dropped.test(path)) return false;
+    if (/^node_modules(\/|$)/.test(path) || (dropped.test(path) && !/^licen[cs]e/i.test(path))) return false;
     const [folder, platform] = path.split('/');
     return folder !== 'prebuilds' || platform === undefined || platform === target;
   };
