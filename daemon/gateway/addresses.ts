@@ -17,6 +17,11 @@ export function reachableHosts(host: string): string[] {
   return hosts.length > 0 ? hosts : ['127.0.0.1'];
 }
 
+/** Whether only this computer reaches what listens there. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
 /** Splits `HOST:PORT` or `[IPv6]:PORT`. Throws `usage`. */
 export function parseListen(text: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);

@@ -5,12 +5,15 @@ import { Log } from '../home/log.ts';
 import { gatewayOrigin } from '../mesh/gateway-url.ts';
 import type { Identity } from '../team/identity.ts';
 import type { Roster } from '../team/roster.ts';
-import { reachableHosts } from './addresses.ts';
+import { isLoopback, reachableHosts } from './addresses.ts';
 import { ownCertificate } from './certificate.ts';
+import { IceOffer } from './ice.ts';
 import type { GatewayListener } from './listener.ts';
 import { listenGateway } from './listener.ts';
+import type { Remote } from './server.ts';
 import { GatewayServer } from './server.ts';
 import { GatewayStore } from './store.ts';
+import { StunServer } from './stun-server.ts';
 
 export interface EmbeddedGatewayOptions {
   home: Home;
@@ -19,6 +22,8 @@ export interface EmbeddedGatewayOptions {
   host: string;
   /** 0: any that is free. */
   port: number;
+  /** Takes machines that dial this one straight; they come to the same port. */
+  link?: (transport: Transport, remote: Remote) => void;
   log?: Log;
 }
 
@@ -30,11 +35,13 @@ export class EmbeddedGateway {
   readonly urls: string[];
   readonly #server: GatewayServer;
   readonly #listener: GatewayListener;
+  readonly #stun: StunServer | undefined;
   #team: string;
 
   private constructor(
     server: GatewayServer,
     listener: GatewayListener,
+    stun: StunServer | undefined,
     { host, roster }: EmbeddedGatewayOptions,
     fingerprint: string,
   ) {
@@ -43,20 +50,25 @@ export class EmbeddedGateway {
     this.urls = reachableHosts(host).map((reachable) => gatewayOrigin(reachable, listener.port));
     this.#server = server;
     this.#listener = listener;
+    this.#stun = stun;
     this.#team = roster.team.id;
   }
 
   /** Throws `port_taken`, or `io` where it cannot listen there. */
   static async start(options: EmbeddedGatewayOptions): Promise<EmbeddedGateway> {
-    const { home, roster, host, port, log = new Log('gateway') } = options;
+    const { home, roster, host, port, link, log = new Log('gateway') } = options;
     const dir = home.folder('gateway');
     const store = new GatewayStore(dir, log);
     const certificate = await ownCertificate(dir);
-    const server = new GatewayServer({ store, fingerprint: certificate.fingerprint, log });
+    const ice = new IceOffer();
+    const server = new GatewayServer({ store, fingerprint: certificate.fingerprint, ice, log });
     server.updateRoster(roster);
     try {
-      const listener = await listenGateway({ host, port, tls: certificate, server });
-      return new EmbeddedGateway(server, listener, options, certificate.fingerprint);
+      const listener = await listenGateway({ host, port, tls: certificate, server, ...(link && { link }) });
+      // Nobody on this computer is behind a NAT.
+      const stun = isLoopback(host) ? undefined : await StunServer.start({ host, port: listener.port, log });
+      ice.stunPort = stun?.port;
+      return new EmbeddedGateway(server, listener, stun, options, certificate.fingerprint);
     } catch (error) {
       server.close();
       throw error;
@@ -79,6 +91,7 @@ export class EmbeddedGateway {
 
   /** Drains and stops to listen. */
   async close(): Promise<void> {
+    this.#stun?.close();
     await this.#server.drain();
     await this.#listener.close();
   }

@@ -7,8 +7,9 @@ import type { Duplex } from 'node:stream';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { isErrno } from '../home/files.ts';
-import { acceptWebSocket, connectPath } from '../mesh/websocket.ts';
+import { acceptWebSocket, connectPath, linkPath } from '../mesh/websocket.ts';
 import type { ServerLimits } from './limits.ts';
+import { serverLimits } from './limits.ts';
 import { AddressQuota } from './rate-limit.ts';
 import type { Remote } from './server.ts';
 
@@ -26,7 +27,10 @@ export interface ListenOptions {
   port: number;
   /** PEM; null: plain HTTP and `ws://`, for a gateway behind something that ends TLS. */
   tls: { cert: string; key: string } | null;
-  server: ServedGateway;
+  /** Serves `/v1/connect`. */
+  server?: ServedGateway;
+  /** Serves `/v1/link`: a machine that dials this one straight. */
+  link?: (transport: Transport, remote: Remote) => void;
 }
 
 export interface GatewayListener {
@@ -38,9 +42,12 @@ export interface GatewayListener {
 const maxHeaderSize = 8 << 10;
 const closeMs = 2_500;
 
-/** Serves a gateway over HTTPS: `/healthz`, `/readyz`, `/metrics` and WebSockets on `/v1/connect`. */
-export async function listenGateway({ host, port, tls, server }: ListenOptions): Promise<GatewayListener> {
-  const { requestMs, greetingsPerAddress, greetings } = server.limits;
+/**
+ * The one port of a machine or gateway, over HTTPS: a gateway's `/healthz`, `/readyz`, `/metrics` and WebSockets on
+ * `/v1/connect`, and a machine's own on `/v1/link`.
+ */
+export async function listenGateway({ host, port, tls, server, link }: ListenOptions): Promise<GatewayListener> {
+  const { requestMs, greetingsPerAddress, greetings } = server?.limits ?? serverLimits;
   const options = {
     headersTimeout: requestMs,
     requestTimeout: requestMs,
@@ -74,11 +81,18 @@ export async function listenGateway({ host, port, tls, server }: ListenOptions):
   http.on('clientError', (_, socket) => socket.destroy());
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
-    if (pathOf(request) !== connectPath) {
+    const path = pathOf(request);
+    const accept =
+      path === connectPath && server
+        ? (transport: Transport, remote: Remote) => server.accept(transport, remote)
+        : path === linkPath
+          ? link
+          : undefined;
+    if (!accept) {
       refuseUpgrade(socket, '404 Not Found');
       return;
     }
-    if (!server.ready) {
+    if (path === connectPath && !server?.ready) {
       refuseUpgrade(socket, '503 Service Unavailable');
       return;
     }
@@ -86,7 +100,7 @@ export async function listenGateway({ host, port, tls, server }: ListenOptions):
     if (connection) connection.upgraded = true;
     const address = request.socket.remoteAddress ?? '';
     acceptWebSocket(request, socket, head, (transport) =>
-      server.accept(transport, { address, greeted: () => connection?.release() }),
+      accept(transport, { address, greeted: () => connection?.release() }),
     );
   });
 
@@ -113,7 +127,7 @@ export async function listenGateway({ host, port, tls, server }: ListenOptions):
   };
 }
 
-function serve(server: ServedGateway, request: IncomingMessage, response: ServerResponse): void {
+function serve(server: ServedGateway | undefined, request: IncomingMessage, response: ServerResponse): void {
   const { method } = request;
   const reply = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(text) });
@@ -124,7 +138,12 @@ function serve(server: ServedGateway, request: IncomingMessage, response: Server
     reply(405, 'only GET is served\n');
     return;
   }
-  switch (pathOf(request)) {
+  const path = pathOf(request);
+  if (!server) {
+    reply(404, 'not found\n');
+    return;
+  }
+  switch (path) {
     case '/healthz':
       reply(200, 'ok\n');
       return;

@@ -8,6 +8,7 @@ import { TransportClosed } from '../mesh/transport-closed.ts';
 import type { Roster } from '../team/roster.ts';
 import { Greeting } from './greeting.ts';
 import { Guests } from './guests.ts';
+import { IceOffer } from './ice.ts';
 import type { ServerLimits } from './limits.ts';
 import { serverLimits } from './limits.ts';
 import { Line } from './line.ts';
@@ -22,6 +23,8 @@ export interface GatewayServerOptions {
   fingerprint: string;
   /** Lets new teams in; without it the gateway serves the teams in its store only. */
   admission?: Uint8Array;
+  /** STUN and TURN servers for the machines; none unless given. */
+  ice?: IceOffer;
   limits?: Partial<ServerLimits>;
   log: Log;
 }
@@ -50,14 +53,17 @@ export class GatewayServer {
   readonly #guests: Guests;
   readonly #ticker: NodeJS.Timeout;
   readonly #desk: MemberDesk;
+  readonly #ice: IceOffer;
   #nextIndex = 1;
   #tickedAt = performance.now();
   #flushedAt = performance.now();
+  #iceAt = performance.now();
   #draining = false;
 
   constructor(options: GatewayServerOptions) {
     this.#o = options;
     this.#limits = { ...serverLimits, ...options.limits };
+    this.#ice = options.ice ?? new IceOffer();
     this.#guests = new Guests(this.#limits, this.counters, (team, machine) => this.#teams.get(team)?.member(machine));
     this.#desk = {
       ticket: (member, message) => this.#guests.control(member, message),
@@ -65,6 +71,7 @@ export class GatewayServer {
       memberLeft: (member) => this.#guests.memberLeft(member),
       removed: (team, machine) => this.#guests.removed(team, machine),
       refused: (code) => this.counters.refuse(code),
+      ice: () => this.#ice.at(Date.now()),
     };
     this.#ticker = setInterval(() => this.#tick(), this.#limits.tickMs);
   }
@@ -204,9 +211,18 @@ export class GatewayServer {
     }
     this.#guests.tick(now);
     for (const [id, { size }] of this.#teams) if (size === 0) this.#teams.delete(id);
+    this.#renewIce(now);
     if (now - this.#flushedAt < this.#limits.seenMs) return;
     this.#flushedAt = now;
     this.#o.store.flush();
+  }
+
+  #renewIce(now: number): void {
+    const { renewMs } = this.#ice;
+    if (renewMs === undefined || now - this.#iceAt < renewMs) return;
+    this.#iceAt = now;
+    const ice = this.#ice.at(Date.now());
+    if (ice) for (const line of this.#memberLines()) line.send({ type: 'ice', ice });
   }
 }
 

@@ -1,5 +1,5 @@
 import { NiiaError } from '../../shared/errors.ts';
-import type { ToGateway, ToMachine } from '../../shared/protocol/gateway.ts';
+import type { GatewayIce, ToGateway, ToMachine } from '../../shared/protocol/gateway.ts';
 import { gatewayClose } from '../../shared/protocol/gateway.ts';
 import { encodeControl, encodeRoster, RosterAssembly, relayHeader, writeNumber } from '../mesh/gateway-wire.ts';
 import { TransportClosed } from '../mesh/transport-closed.ts';
@@ -19,6 +19,8 @@ export interface MemberDesk {
   memberLeft(member: Member): void;
   removed(team: string, machine: string): void;
   refused(code: string): void;
+  /** STUN and TURN servers for a machine that is welcomed now. */
+  ice(): GatewayIce | undefined;
 }
 
 /** A machine that is connected. */
@@ -81,7 +83,9 @@ export class Team {
     this.#members.set(line.index, member);
     this.#byMachine.set(machine, member);
     line.handTo(this.#userOf(member));
-    line.send({ type: 'welcome', index: line.index, roster: { head, length }, present, absent, address: line.address });
+    const { index, address } = line;
+    const ice = this.#desk.ice();
+    line.send({ type: 'welcome', index, roster: { head, length }, present, absent, address, ...(ice && { ice }) });
     if (line.ended) return;
     this.#broadcast({ type: 'present', machine, index: line.index, since: member.since }, member);
     if (hello.roster.head === head) return;

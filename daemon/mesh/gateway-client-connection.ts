@@ -1,6 +1,7 @@
 import { NiiaError } from '../../shared/errors.ts';
-import type { ToMachine } from '../../shared/protocol/gateway.ts';
+import type { GatewayIce, ToMachine } from '../../shared/protocol/gateway.ts';
 import { gatewayClose, gatewayFrame, helloProof, toMachineSchema } from '../../shared/protocol/gateway.ts';
+import type { IceServer } from '../../shared/protocol/ice-server.ts';
 import { agreeOnVersion, protocolRange } from '../../shared/protocol/version.ts';
 import type { Transport, TransportHandler } from '../../shared/transport/transport.ts';
 import type { Identity } from '../team/identity.ts';
@@ -28,6 +29,8 @@ export interface DialledGateway {
   fingerprint: string;
   /** False where the certificate was only checked the usual way: the gateway may be behind something that ends TLS. */
   pinned?: boolean;
+  /** The host that was dialled, as URLs have it; undefined for a gateway in this process. */
+  host?: string;
 }
 
 export interface GatewayConnectionOptions {
@@ -47,6 +50,8 @@ export interface GatewayConnectionEvents {
   circuit(machine: string, circuit: Transport): void;
   guest(ticketHash: string, lane: Transport): void;
   roster(statements: SignedStatement[]): void;
+  /** STUN and TURN servers, in place of those before. */
+  ice(servers: IceServer[]): void;
   /** Once. `refused`: trying again soon would end the same way. */
   ended(error: NiiaError, refused: boolean): void;
 }
@@ -228,6 +233,7 @@ export class GatewayConnection implements TransportHandler {
     this.#phase = 'welcome';
     clearTimeout(this.#helloTimer);
     this.#knownHead = welcome.roster.head;
+    this.#o.events.ice(this.#iceServers(welcome.ice ?? {}));
     this.#o.events.welcomed();
     for (const { machine, lastSeen } of welcome.absent) this.#o.events.absent(machine, lastSeen);
     for (const { machine, index, since } of welcome.present) this.#present(machine, index, since);
@@ -273,6 +279,9 @@ export class GatewayConnection implements TransportHandler {
       case 'roster-wanted':
         this.#sendWantedRoster();
         return;
+      case 'ice':
+        this.#o.events.ice(this.#iceServers(message.ice));
+        return;
       case 'roster': {
         const statements = this.#assembly.add(message);
         if (!statements) return;
@@ -280,6 +289,13 @@ export class GatewayConnection implements TransportHandler {
         this.#o.events.roster(statements);
       }
     }
+  }
+
+  #iceServers({ stunPort, servers = [] }: GatewayIce): IceServer[] {
+    const { host } = this.#gateway;
+    return stunPort === undefined || host === undefined
+      ? servers
+      : [{ urls: [`stun:${host}:${stunPort}`] }, ...servers];
   }
 
   #sendWantedRoster(): void {
@@ -343,7 +359,10 @@ export class GatewayConnection implements TransportHandler {
  * A gateway names its certificate in the challenge, and the proof of the machine's key is good for that gateway only.
  * One without a certificate of its own (`''`) is believed where none was pinned.
  */
-export function checkGateway(named: string, { fingerprint, pinned = true }: Omit<DialledGateway, 'transport'>): void {
+export function checkGateway(
+  named: string,
+  { fingerprint, pinned = true }: Pick<DialledGateway, 'fingerprint' | 'pinned'>,
+): void {
   if (named === fingerprint || (named === '' && !pinned)) return;
   throw new NiiaError('gateway_unreachable', 'the gateway names another certificate than the one that it shows');
 }

@@ -1,5 +1,6 @@
 import { NiiaError } from '../../shared/errors.ts';
 import { gatewayLimits } from '../../shared/protocol/gateway.ts';
+import type { IceServer } from '../../shared/protocol/ice-server.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import type { Log } from '../home/log.ts';
 import type { Identity } from '../team/identity.ts';
@@ -33,6 +34,8 @@ export interface GatewayClientEvents {
   guest(ticketHash: string, lane: Transport): void;
   /** The gateway's chain, unchecked: it differs from what we said ours is. */
   roster(statements: SignedStatement[]): void;
+  /** STUN and TURN servers that the gateway knows of, in place of those before; at each welcome, and when they change. */
+  ice?(servers: IceServer[]): void;
 }
 
 export interface GatewayClientOptions {
@@ -152,6 +155,7 @@ export class GatewayClient {
         circuit: (machine, circuit) => events.circuit(machine, circuit),
         guest: (ticketHash, lane) => events.guest(ticketHash, lane),
         roster: (statements) => events.roster(statements),
+        ice: (servers) => events.ice?.(servers),
         welcomed: () => this.#welcomed(connection),
         ended: (error, refused) => {
           if (this.#connection === connection) this.#lost(error, refused);

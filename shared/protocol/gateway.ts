@@ -1,4 +1,8 @@
 import * as v from 'valibot';
+import type { IceServer } from './ice-server.ts';
+import { iceServerSchema } from './ice-server.ts';
+
+export type { IceServer } from './ice-server.ts';
 
 /**
  * Between a machine and a gateway. Every message starts with one byte:
@@ -51,6 +55,19 @@ const protocol = v.object({ min: v.number(), max: v.number() });
 const chain = v.object({ head: v.string(), length: v.number() });
 /** A chain that does not fit in one message goes in several: `more` says that the next statements follow. */
 const roster = v.object({ type: v.literal('roster'), statements, more: v.optional(v.boolean()) });
+/** Servers that help two machines to find a way between them; those of a form that is not known here are left out. */
+const ice = v.object({
+  /** The gateway answers STUN requests at this UDP port of the host by which it was dialled. */
+  stunPort: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
+  servers: v.exactOptional(
+    v.pipe(
+      v.array(v.unknown()),
+      v.maxLength(32),
+      v.transform((servers): IceServer[] => servers.filter((server) => v.is(iceServerSchema, server))),
+    ),
+  ),
+});
+export type GatewayIce = v.InferOutput<typeof ice>;
 
 export const toMachineSchema = v.variant('type', [
   /** `nonce`: base64url; `gateway`: SHA-256 of its certificate, hex. */
@@ -67,7 +84,10 @@ export const toMachineSchema = v.variant('type', [
     absent: v.array(v.object({ machine: v.string(), lastSeen: v.nullable(v.string()) })),
     /** This connection's address as the gateway sees it. */
     address: v.string(),
+    ice: v.optional(ice),
   }),
+  /** In place of what the welcome said: its credentials are good for a time only. */
+  v.object({ type: v.literal('ice'), ice }),
   /** Send your chain (`roster`): it is newer than the gateway's, or the gateway does not know the machine. */
   v.object({ type: v.literal('roster-wanted') }),
   roster,

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { IceOffer } from '../../../daemon/gateway/ice.ts';
 import type { ServerLimits } from '../../../daemon/gateway/limits.ts';
 import { GatewayServer } from '../../../daemon/gateway/server.ts';
 import { GatewayStore } from '../../../daemon/gateway/store.ts';
@@ -59,6 +60,7 @@ export function newTeam(names: string[], team = 'team'): { roster: Roster; machi
 export function newServer(options: {
   roster?: Roster;
   admission?: Uint8Array;
+  ice?: IceOffer;
   limits?: Partial<ServerLimits>;
   dir?: string;
 }): GatewayServer {

@@ -44,7 +44,7 @@ interface Running {
   stderr: () => string;
 }
 
-async function run(options: Record<string, string>): Promise<Running> {
+async function run(options: Record<string, unknown>): Promise<Running> {
   const child = spawn(process.execPath, [script, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   const lines: string[] = [];
@@ -65,6 +65,22 @@ async function dial(url: string): Promise<Probe> {
 }
 
 describe('niia gateway', () => {
+  it('tells machines of its STUN port and of the TURN servers that it was given', async () => {
+    const turn = { urls: ['turn:turn.example.org'], secret: 'north' };
+    const gateway = await run({ listen: '127.0.0.1:0', state: scratch(), turn });
+    const { roster, machines } = newTeam(['a']);
+    const machine = await dial(gateway.url);
+    await machine.hello(machines[0]!, roster, { admit: parseGatewayUrl(gateway.url).admit! });
+    await machine.next('roster-wanted');
+    machine.sendRoster(roster);
+    const { ice } = await machine.next('welcome');
+    expect(ice?.stunPort).toBe(Number(new URL(gateway.url).port));
+    expect(ice?.servers).toEqual([
+      { urls: turn.urls, username: expect.stringMatching(/^\d+:niia$/), credential: expect.any(String) },
+    ]);
+    expect(gateway.stderr()).not.toContain('north');
+  });
+
   it('prints its URL, lets a first machine in by it, drains on SIGTERM and exits with 0; the next start is the same gateway', async () => {
     const state = scratch();
     const first = await run({ listen: '127.0.0.1:0', state });
