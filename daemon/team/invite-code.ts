@@ -81,6 +81,11 @@ export function joinKey(secret: Uint8Array): Buffer {
   return derive(secret, 'niia join', 32);
 }
 
+/** From which the keys of a guest's datagrams on the local network are made, 32 bytes. */
+export function lanKey(secret: Uint8Array): Buffer {
+  return derive(secret, 'niia lan guest', 32);
+}
+
 function isGatewayUrl(url: string): boolean {
   return !/\s/.test(url) && URL.canParse(url) && /^wss?:$/.test(new URL(url).protocol);
 }

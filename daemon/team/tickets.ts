@@ -5,13 +5,15 @@ import type { Role } from '../../shared/protocol/shapes.ts';
 import { roleSchema } from '../../shared/protocol/shapes.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
-import { joinKey, ticketHash, ticketId } from './invite-code.ts';
+import { joinKey, lanKey, ticketHash, ticketId } from './invite-code.ts';
 
 const ticketSchema = v.object({
   /** SHA-256 of the ticket's id, hex: what gateways know it by. */
   hash: v.string(),
   /** Pre-shared key of the join handshake, base64url. The code's secret itself is not kept. */
   key: v.string(),
+  /** For the guest's datagrams on the local network, base64url; absent in tickets of before there were any. */
+  lanKey: v.optional(v.string()),
   role: roleSchema,
   createdAt: v.pipe(v.string(), v.isoTimestamp()),
   expiresAt: v.pipe(v.string(), v.isoTimestamp()),
@@ -63,6 +65,7 @@ export class Tickets {
     const ticket: Ticket = {
       hash,
       key: joinKey(secret).toString('base64url'),
+      lanKey: lanKey(secret).toString('base64url'),
       role,
       createdAt: new Date(now).toISOString(),
       expiresAt: expiresAt.toISOString(),
@@ -107,9 +110,12 @@ export class Tickets {
    * who was cut off can fetch its answer and any other hears that the code was used.
    */
   open(): { hash: string; expiresAt: string }[] {
-    return [...this.#tickets.values()]
-      .filter((ticket) => !this.#isExpired(ticket))
-      .map(({ hash, expiresAt }) => ({ hash, expiresAt }));
+    return this.unexpired().map(({ hash, expiresAt }) => ({ hash, expiresAt }));
+  }
+
+  /** The same tickets with their keys, which no gateway is told. */
+  unexpired(): Ticket[] {
+    return [...this.#tickets.values()].filter((ticket) => !this.#isExpired(ticket));
   }
 
   /** Takes all invites back: they were for a team that this machine has left. */
