@@ -1,8 +1,7 @@
-import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Member, SignedStatement } from '../team/roster.ts';
-import { Roster, signedStatementSchema } from '../team/roster.ts';
-import { parseJson } from './link-frames.ts';
+import { Roster } from '../team/roster.ts';
+import { encodeMessage, type LinkMessage } from './link-messages.ts';
 import type { ChainHead } from './link-setup.ts';
 
 /** Who may talk to whom, as far as one link is concerned. */
@@ -14,18 +13,11 @@ export interface Membership {
   remote: string;
 }
 
-const messageSchema = v.variant('type', [
-  /** The sender's chain. */
-  v.object({ type: v.literal('roster'), statements: v.pipe(v.array(signedStatementSchema), v.minLength(1)) }),
-  /** The answer of a sender that now has the chain it was sent. */
-  v.object({ type: v.literal('roster-taken'), head: v.string() }),
-]);
-
 export interface Judged {
   /** Their chain, where it takes the place of ours. */
   better: Roster | undefined;
   /** What is to be sent in return, if anything. */
-  reply: Uint8Array | undefined;
+  reply?: Uint8Array | undefined;
 }
 
 /**
@@ -52,28 +44,33 @@ export class LinkAdmission {
     return this.#member;
   }
 
-  /** With equal rosters the decision is made at once; else ours is to be sent. Throws `not_a_member`. */
-  begin(): Uint8Array | undefined {
+  /** With equal rosters the decision is made at once; else ours is `news`. Throws `not_a_member`. */
+  begin(): void {
     const roster = this.#membership.roster();
     if (roster.head === this.#theirHead) this.#admit(roster);
-    return this.#gossip(roster);
   }
 
-  /** A message of the link itself. Throws `not_a_member` where the other side is none by the chain that wins. */
-  receive(message: Uint8Array): Judged {
+  /** Our roster, where the other side neither has nor was sent it. */
+  news(): Uint8Array | undefined {
+    const { head, statements } = this.#membership.roster();
+    if (head === this.#theirHead || head === this.#sentHead) return undefined;
+    this.#sentHead = head;
+    return encodeMessage({ type: 'roster', statements: [...statements] });
+  }
+
+  /** Afterwards there may be `news`. Throws `not_a_member` where the other side is none by the chain that wins. */
+  receive(message: Exclude<LinkMessage, { type: 'prefer' }>): Judged {
     const ours = this.#membership.roster();
-    const parsed = v.safeParse(messageSchema, parseJson(message));
-    // A later version may have more to say.
-    if (!parsed.success) return { better: undefined, reply: undefined };
-    if (parsed.output.type === 'roster-taken') {
-      this.#theirHead = parsed.output.head;
+    if (message.type === 'roster-taken') {
+      this.#theirHead = message.head;
       if (this.#theirHead === ours.head) this.#admit(ours);
-      return { better: undefined, reply: this.#gossip(ours) };
+      return { better: undefined };
     }
-    const theirs = verified(parsed.output.statements, ours);
+    const theirs = verified(message.statements, ours);
     this.#theirHead = theirs.head;
     const better = ours.losesTo(theirs) ? theirs : undefined;
-    const reply = better ? encode({ type: 'roster-taken', head: better.head }) : this.#gossip(ours);
+    // Ours is of no interest any more.
+    if (better) this.#sentHead = ours.head;
     try {
       this.#admit(better ?? ours);
     } catch (error) {
@@ -81,15 +78,14 @@ export class LinkAdmission {
       if (error instanceof NotAdmitted) error.better = better;
       throw error;
     }
-    return { better, reply };
+    return better ? { better, reply: encodeMessage({ type: 'roster-taken', head: better.head }) } : { better };
   }
 
-  /** Our roster changed: what is to be sent, if anything. Throws `not_a_member` where the other side is none any more. */
-  rosterChanged(): Uint8Array | undefined {
+  /** Our roster changed, which may be `news`. Throws `not_a_member` where the other side is none any more. */
+  rosterChanged(): void {
     const roster = this.#membership.roster();
     // Until its own roster came it may be a member that we do not know of.
     if (this.#member || roster.head === this.#theirHead) this.#admit(roster);
-    return this.#gossip(roster);
   }
 
   #admit(roster: Roster): void {
@@ -105,12 +101,6 @@ export class LinkAdmission {
       );
     }
     this.#member = member;
-  }
-
-  #gossip(roster: Roster): Uint8Array | undefined {
-    if (roster.head === this.#theirHead || roster.head === this.#sentHead) return undefined;
-    this.#sentHead = roster.head;
-    return encode({ type: 'roster', statements: roster.statements });
   }
 }
 
@@ -144,10 +134,4 @@ function verified(statements: readonly SignedStatement[], ours: Roster): Roster 
     const why = NiiaError.from(cause).message;
     throw new NiiaError('not_a_member', `the other machine has a bad roster: ${why}`, undefined, { cause });
   }
-}
-
-function encode(
-  message: { type: 'roster'; statements: readonly SignedStatement[] } | { type: 'roster-taken'; head: string },
-) {
-  return Buffer.from(JSON.stringify(message));
 }

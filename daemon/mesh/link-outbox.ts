@@ -57,8 +57,13 @@ export class Outbox {
     this.#bytes += frame.size;
   }
 
+  /** What `take` would hand out. */
+  peek(): OutFrame | undefined {
+    return this.#frames[this.#start + this.#next - this.#acknowledged];
+  }
+
   take(): OutFrame | undefined {
-    const frame = this.#frames[this.#start + this.#next - this.#acknowledged];
+    const frame = this.peek();
     if (!frame) return undefined;
     this.#next++;
     this.#highest = Math.max(this.#highest, this.#next);

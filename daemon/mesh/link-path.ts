@@ -1,5 +1,8 @@
 import type { PathKind } from '../../shared/protocol/shapes.ts';
-import { linkTiming as timing } from './link-timing.ts';
+import { Quota } from './link-quota.ts';
+import { LinkRate } from './link-rate.ts';
+import { linkLimits as limits, linkTiming as timing } from './link-timing.ts';
+import { LinkWindow } from './link-window.ts';
 
 /** What was known when a ping left. */
 export interface PingRecord {
@@ -20,6 +23,14 @@ export class LinkPath {
   readonly id: number;
   readonly kind: PathKind;
   readonly addedAt: number;
+  readonly window = new LinkWindow();
+  readonly rate = new LinkRate();
+  /** In a second: frames that nobody honest sends, control frames, and pings that are answered. */
+  readonly offences = new Quota(limits.offences);
+  readonly controls = new Quota(limits.controls);
+  readonly pongs = new Quota(limits.pongs);
+  /** It is about to be closed; what still comes from it is not looked at. */
+  condemned = false;
   /** Smoothed round trip in milliseconds; null before the first. */
   rttMs: number | null = null;
   /** The same, of pings sent while little was in flight: what paths are compared by. */
@@ -33,7 +44,14 @@ export class LinkPath {
   oneWay = false;
   /** Until then another path is used, where one works. */
   avoidUntil = 0;
+  /** Why it is avoided. */
+  avoidedFor = '';
+  /** Since when nothing authentic came at all, while `heardAt` is undefined; and whether it ever did. */
+  #strangeSince: number;
+  #known = false;
+  #lastRttMs = 0;
   #failures = 0;
+  #slownesses = 0;
   #penalisedUntil = Number.NEGATIVE_INFINITY;
   /** The first ping since something came, and since a round trip was proved. */
   #askedAt: number | undefined;
@@ -44,6 +62,7 @@ export class LinkPath {
     this.id = id;
     this.kind = kind;
     this.addedAt = now;
+    this.#strangeSince = now;
   }
 
   get attached(): boolean {
@@ -65,6 +84,7 @@ export class LinkPath {
 
   heard(now: number): void {
     this.heardAt = now;
+    this.#known = true;
     this.#askedAt = undefined;
     this.silent = false;
     if (!this.oneWay) this.wellSince = Math.min(this.wellSince, now);
@@ -78,6 +98,7 @@ export class LinkPath {
     this.#pings.splice(0, at + 1);
     const sample = Math.max(0, now - ping.at);
     this.rttMs = smooth(this.rttMs, sample);
+    this.#lastRttMs = sample;
     if (ping.unloaded) this.ownRttMs = smooth(this.ownRttMs, sample);
     this.proved(now);
     return ping;
@@ -109,12 +130,39 @@ export class LinkPath {
     return before && !this.works;
   }
 
+  /** When it is of no use any more and is to be closed; a relay's path is not this link's to close. */
+  get abandonAt(): number {
+    if (this.kind === 'gateway' || this.works) return Number.POSITIVE_INFINITY;
+    if (this.heardAt !== undefined) return this.heardAt + timing.abandonMs;
+    return this.#strangeSince + (this.#known ? timing.abandonMs : timing.strangeMs);
+  }
+
   /** It was in use and failed: avoided for a while, each time longer. */
-  avoid(now: number): void {
+  avoid(now: number, why: string): void {
+    this.avoidedFor = why;
     const wait = Math.min(timing.penaltyMs * 2 ** this.#failures, timing.longestPenaltyMs);
     this.#failures = Math.min(this.#failures + 1, 16);
     this.avoidUntil = now + wait;
     this.#penalisedUntil = this.avoidUntil;
+  }
+
+  /** It works, and data crawls on it: the same, for longer. */
+  avoidSlow(now: number, why: string): void {
+    this.avoidedFor = why;
+    this.avoidUntil = now + Math.min(timing.slowPenaltyMs * 2 ** this.#slownesses, timing.longestSlowPenaltyMs);
+    this.#slownesses = Math.min(this.#slownesses + 1, 16);
+  }
+
+  /** It turned out to be quick enough. */
+  quickEnough(): void {
+    this.#slownesses = 0;
+  }
+
+  /** What it did is forgotten. */
+  forgive(): void {
+    this.avoidUntil = 0;
+    this.#failures = 0;
+    this.#slownesses = 0;
   }
 
   /** When `judge` may have news. */
@@ -124,17 +172,20 @@ export class LinkPath {
   }
 
   /** The machine slept: what did not come meanwhile says nothing. */
-  woke(): void {
+  woke(now: number): void {
+    if (this.heardAt === undefined) this.#strangeSince = now;
+    else this.heardAt = now;
     this.#askedAt = undefined;
     this.#unprovedSince = undefined;
     this.#pings = [];
+    this.rate.begin();
     this.lastPingAt = Number.NEGATIVE_INFINITY;
   }
 
   /** A new session begins: nothing that was heard under the last one counts. */
-  reset(): void {
-    this.woke();
+  reset(now: number): void {
     this.heardAt = undefined;
+    this.woke(now);
     this.silent = false;
     this.oneWay = false;
     this.wellSince = Number.POSITIVE_INFINITY;
@@ -152,9 +203,10 @@ export class LinkPath {
       : this.#unprovedSince + this.#patience(timing.unprovedMs);
   }
 
-  /** Long round trips need longer patience. */
+  /** Long round trips need longer patience; a single one, as when the other side slept, does not. */
   #patience(least: number): number {
-    return Math.max(least, Math.min(4 * (this.rttMs ?? 0), 5 * least));
+    const rtt = Math.min(this.rttMs ?? 0, this.#lastRttMs);
+    return Math.max(least, Math.min(4 * rtt, 5 * least));
   }
 }
 

@@ -1,12 +1,12 @@
 import type { PathKind } from '../../shared/protocol/shapes.ts';
 import { LinkPath } from './link-path.ts';
-import { linkTiming as timing } from './link-timing.ts';
+import { beats, rank } from './link-ranking.ts';
+import { linkLimits as limits, linkTiming as timing } from './link-timing.ts';
 
-const rank: Record<PathKind, number> = { direct: 0, p2p: 1, gateway: 2 };
-
-/** A lower path is taken before a higher one when it is this much quicker, and given up again when it is not this much. */
-const clearly = { factor: 2, ms: 30 };
-const still = { factor: 1.5, ms: 20 };
+/** A path is left for one that delivers over so many times as fast. */
+const muchFaster = 2;
+/** Bytes a millisecond below which another path is tried that may be no better. */
+const crawl = 16;
 
 /** All paths of a link, and which of them carries its data. */
 export class LinkPaths {
@@ -14,6 +14,8 @@ export class LinkPaths {
   #active: LinkPath | undefined;
   #movedAt = Number.NEGATIVE_INFINITY;
   #switches = 0;
+  #own: PathKind | null = null;
+  #theirs: PathKind | null = null;
 
   get active(): LinkPath | undefined {
     return this.#active;
@@ -22,6 +24,15 @@ export class LinkPaths {
   /** How often data moved to another path. */
   get switches(): number {
     return this.#switches;
+  }
+
+  /** The kind that is used whenever one of it works: what was chosen here, else what the other side asked for. */
+  get preferred(): PathKind | null {
+    return this.#own ?? this.#theirs;
+  }
+
+  get ownPreference(): PathKind | null {
+    return this.#own;
   }
 
   get size(): number {
@@ -47,13 +58,54 @@ export class LinkPaths {
     this.#paths.delete(id);
   }
 
-  reset(): void {
-    for (const path of this.#paths.values()) path.reset();
+  reset(now: number): void {
+    for (const path of this.#paths.values()) path.reset(now);
     this.#active = undefined;
+    this.#theirs = null;
   }
 
-  woke(): void {
-    for (const path of this.#paths.values()) path.woke();
+  woke(now: number): void {
+    for (const path of this.#paths.values()) path.woke(now);
+  }
+
+  /** Changes a preference; true when another path is active than before. */
+  prefer(whose: 'own' | 'theirs', kind: PathKind | null, now: number): boolean {
+    const before = this.preferred;
+    if (whose === 'own') this.#own = kind;
+    else this.#theirs = kind;
+    const { preferred } = this;
+    if (preferred === before) return false;
+    // Whoever asks for a path now knows more than what was concluded from the past, and is not kept waiting.
+    for (const path of this.#paths.values()) if (path.kind === preferred) path.forgive();
+    this.#movedAt = Number.NEGATIVE_INFINITY;
+    const active = this.#active;
+    if (active?.works && preferred && active.kind !== preferred) {
+      const wanted = this.#firstOf(preferred, now, 0);
+      if (wanted) return this.#move(wanted, now);
+    }
+    return this.choose(now);
+  }
+
+  /** Paths that are of no use and are to be closed. One side alone closes duplicates, or both might go. */
+  surplus(closesDuplicates: boolean, now: number): LinkPath[] {
+    return [...this.#paths.values()].filter((path) => now >= this.#surplusAt(path, closesDuplicates));
+  }
+
+  /** When `surplus` may have news. */
+  surplusAt(closesDuplicates: boolean): number {
+    let first = Number.POSITIVE_INFINITY;
+    for (const path of this.#paths.values()) first = Math.min(first, this.#surplusAt(path, closesDuplicates));
+    return first;
+  }
+
+  /** The one that has to go when there are too many: the oldest that never brought anything, and no path to a relay. */
+  get excess(): LinkPath | undefined {
+    if (this.#paths.size <= limits.paths) return undefined;
+    const all = [...this.#paths.values()].filter((path) => path !== this.#active);
+    const strange = all.filter((path) => !path.attached);
+    return (
+      strange.find((path) => path.kind !== 'gateway') ?? strange[0] ?? all.find((path) => !path.works) ?? all.at(-1)
+    );
   }
 
   /** How often a path is pinged now, in milliseconds. */
@@ -63,21 +115,52 @@ export class LinkPaths {
     return path === this.#active ? timing.pingMs : timing.standbyPingMs;
   }
 
+  /**
+   * Avoids the active path where data waits and it clearly delivers less than another one that works is known to
+   * deliver, or next to nothing while another one has not been tried.
+   */
+  judgeRate(now: number): void {
+    const active = this.#active;
+    if (!active || active.kind === this.preferred) return;
+    const present = active.rate.present(now);
+    if (present === undefined) return;
+    let known = true;
+    let quickest: LinkPath | undefined;
+    let most = 0;
+    for (const path of this.#paths.values()) {
+      if (path === active || !path.works || path.avoidUntil > now) continue;
+      const rate = path.rate.known(now);
+      if (rate === undefined) known = false;
+      else if (rate > most) [quickest, most] = [path, rate];
+    }
+    if (quickest && present * muchFaster < most) {
+      active.avoidSlow(now, `data moved less than half as fast there as on ${quickest.kind}`);
+    } else if (!known && present < crawl) {
+      active.avoidSlow(now, 'data crawled there');
+    } else if (known) {
+      active.quickEnough();
+    }
+  }
+
   /** Marks paths that failed, then chooses. True when another path is active than before. */
   judge(now: number): boolean {
     for (const path of this.#paths.values()) {
-      if (path.judge(now) && path === this.#active) path.avoid(now);
+      if (path.judge(now) && path === this.#active) path.avoid(now, 'it failed lately');
     }
     return this.choose(now);
   }
 
   choose(now: number): boolean {
     const best = this.#best(now);
-    if (best === this.#active) return false;
-    this.#active = best;
+    return best !== this.#active && this.#move(best, now);
+  }
+
+  #move(to: LinkPath | undefined, now: number): boolean {
+    this.#active = to;
     this.#movedAt = now;
-    if (best) this.#switches++;
-    return best !== undefined;
+    to?.rate.begin();
+    if (to) this.#switches++;
+    return to !== undefined;
   }
 
   #best(now: number): LinkPath | undefined {
@@ -85,24 +168,31 @@ export class LinkPaths {
     if (active?.works && active.avoidUntil <= now) return this.#better(active, now) ?? active;
     let best = active;
     for (const path of this.#paths.values()) {
-      if (path !== active && path.attached && (!best || this.#preferred(path, best, now))) best = path;
+      if (path !== active && path.attached && (!best || this.#sooner(path, best, now))) best = path;
     }
     return best;
   }
 
   /** Of two paths, neither of which has to be kept: one that works, was good lately, and ranks higher. */
-  #preferred(path: LinkPath, than: LinkPath, now: number): boolean {
+  #sooner(path: LinkPath, than: LinkPath, now: number): boolean {
     if (path.works !== than.works) return path.works;
     if (!path.works) return false;
     const avoid = Math.max(path.avoidUntil, now);
     const avoidThan = Math.max(than.avoidUntil, now);
     if (avoid !== avoidThan) return avoid < avoidThan;
+    if (path.kind !== than.kind && this.preferred !== null) {
+      if (path.kind === this.preferred) return true;
+      if (than.kind === this.preferred) return false;
+    }
     return rank[path.kind] < rank[than.kind];
   }
 
   /** A path worth leaving a working one for. */
   #better(active: LinkPath, now: number): LinkPath | undefined {
-    if (now - this.#movedAt < timing.dwellMs) return undefined;
+    const { preferred } = this;
+    if (now - this.#movedAt < timing.dwellMs || active.kind === preferred) return undefined;
+    const wanted = preferred && this.#firstOf(preferred, now, timing.wellMs);
+    if (wanted) return wanted;
     let best: LinkPath | undefined;
     for (const path of this.#paths.values()) {
       if (path === active || !path.works || path.avoidUntil > now || now - path.wellSince < timing.wellMs) continue;
@@ -111,15 +201,27 @@ export class LinkPaths {
     }
     return best;
   }
-}
 
-function beats(path: LinkPath, active: LinkPath): boolean {
-  if (rank[path.kind] === rank[active.kind]) return false;
-  if (rank[path.kind] < rank[active.kind]) return !quicker(active, path, still);
-  return quicker(path, active, clearly);
-}
+  /** A path of this kind that worked for at least `ms`. */
+  #firstOf(kind: PathKind, now: number, ms: number): LinkPath | undefined {
+    for (const path of this.#paths.values()) {
+      if (path.kind === kind && path.works && path.avoidUntil <= now && now - path.wellSince >= ms) return path;
+    }
+    return undefined;
+  }
 
-function quicker(path: LinkPath, than: LinkPath, by: { factor: number; ms: number }): boolean {
-  if (path.ownRttMs === null || than.ownRttMs === null) return false;
-  return than.ownRttMs > by.factor * path.ownRttMs && than.ownRttMs - path.ownRttMs > by.ms;
+  /** When a path is to be closed, as things are. A relay's owner sees to its own. */
+  #surplusAt(path: LinkPath, closesDuplicates: boolean): number {
+    if (path.kind === 'gateway') return Number.POSITIVE_INFINITY;
+    if (!path.works) return path.abandonAt;
+    if (!closesDuplicates || path === this.#active) return Number.POSITIVE_INFINITY;
+    let at = Number.POSITIVE_INFINITY;
+    for (const other of this.#paths.values()) {
+      if (other === path || other.kind !== path.kind || !other.works) continue;
+      // The active one stays, else the older one.
+      if (other !== this.#active && (this.#active?.kind === path.kind || other.id > path.id)) continue;
+      at = Math.min(at, Math.max(path.wellSince, other.wellSince) + timing.duplicateMs);
+    }
+    return at;
+  }
 }

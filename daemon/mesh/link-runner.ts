@@ -4,7 +4,7 @@ import type { Transport } from '../../shared/transport/transport.ts';
 import type { Member, SignedStatement } from '../team/roster.ts';
 import { Link, type LinkOptions } from './link.ts';
 import type { LinkAction } from './link-action.ts';
-import type { LinkPath } from './link-path.ts';
+import { describePath } from './link-path-notes.ts';
 import type { LinkStats } from './link-transfer.ts';
 import { LinkTransport } from './link-transport.ts';
 
@@ -35,7 +35,20 @@ export interface LinkStatus {
   rttMs: number | null;
   /** When state or path last changed, ISO 8601. */
   since: string | null;
-  candidates: Array<{ kind: PathKind; state: string; rttMs: number | null; note: string }>;
+  /** The kind of path that data uses whenever one works; null while the ranking decides. */
+  preferred: PathKind | null;
+  candidates: LinkCandidate[];
+}
+
+/** One path of a link. */
+export interface LinkCandidate {
+  kind: PathKind;
+  state: string;
+  rttMs: number | null;
+  /** Why it is, or is not, the one that is used. */
+  note: string;
+  /** When the path came, ISO 8601. */
+  since: string;
 }
 
 export interface LinkFigures extends LinkStats {
@@ -58,6 +71,8 @@ export class LinkRunner {
   readonly link: Link;
   readonly #o: LinkRunnerOptions;
   readonly #transports = new Map<number, Transport>();
+  /** When each path came. */
+  readonly #came = new Map<number, string>();
   #nextPath = 1;
   #user: LinkTransport | undefined;
   #draining = false;
@@ -79,6 +94,7 @@ export class LinkRunner {
   addPath(kind: PathKind, transport: Transport): void {
     const id = this.#nextPath++;
     this.#transports.set(id, transport);
+    this.#came.set(id, new Date().toISOString());
     transport.start({
       message: (bytes) => {
         this.link.receive(id, bytes, this.#o.clock.now());
@@ -90,6 +106,11 @@ export class LinkRunner {
     // It may have been dead on arrival.
     if (!this.#transports.has(id)) return;
     this.link.pathUp(id, kind, this.#o.clock.now());
+    this.#drain();
+  }
+
+  prefer(kind: PathKind | null): void {
+    this.link.prefer(kind, this.#o.clock.now());
     this.#drain();
   }
 
@@ -109,20 +130,26 @@ export class LinkRunner {
     }
   }
 
-  status(): LinkStatus {
+  get state(): Pick<LinkStatus, 'state' | 'path'> {
     const { open, connecting, error, paths } = this.link;
-    const { active } = paths;
-    const works = open && active?.works === true;
-    const down = connecting || (paths.size > 0 && !error) ? 'connecting' : 'down';
+    if (open) return paths.active?.works ? { state: 'up', path: paths.active.kind } : { state: 'waiting', path: null };
+    return { state: connecting || (paths.size > 0 && !error) ? 'connecting' : 'down', path: null };
+  }
+
+  status(): LinkStatus {
+    const { open, error, paths } = this.link;
+    const { state, path } = this.state;
     const why = !open && error ? error.message : '';
     return {
-      state: works ? 'up' : open ? 'waiting' : down,
-      path: works ? active.kind : null,
-      rttMs: works ? rounded(active.rttMs) : null,
+      state,
+      path,
+      rttMs: path ? rounded(paths.active?.rttMs ?? null) : null,
       since: this.#since,
+      preferred: paths.preferred,
       candidates: [...paths].map((path) => {
-        const { state, note } = described(path, path === active, this.#o.clock.now());
-        return { kind: path.kind, state, rttMs: rounded(path.rttMs), note: why || note };
+        const { state, note } = describePath(path, paths, this.#o.clock.now());
+        const since = this.#came.get(path.id) ?? '';
+        return { kind: path.kind, state, rttMs: rounded(path.rttMs), note: why || note, since };
       }),
     };
   }
@@ -133,6 +160,7 @@ export class LinkRunner {
 
   #pathDown(id: number): void {
     if (!this.#transports.delete(id)) return;
+    this.#came.delete(id);
     this.link.pathDown(id, this.#o.clock.now());
     this.#drain();
   }
@@ -158,7 +186,7 @@ export class LinkRunner {
     const { active } = this.link.paths;
     const transport = active && this.#transports.get(active.id);
     if (!transport?.writable) return false;
-    const data = this.link.takeData();
+    const data = this.link.takeData(this.#o.clock.now());
     if (data) transport.send(data.head, data.body);
     return data !== undefined;
   }
@@ -190,7 +218,7 @@ export class LinkRunner {
       case 'close-path': {
         const transport = this.#transports.get(action.path);
         this.#pathDown(action.path);
-        transport?.close(new NiiaError('link_lost', 'nothing came over this path'));
+        transport?.close(new NiiaError('link_lost', 'this path is of no use to the link'));
         return;
       }
       case 'changed':
@@ -219,7 +247,7 @@ export class LinkRunner {
   }
 
   #noteChange(): void {
-    const { state, path } = this.status();
+    const { state, path } = this.state;
     const seen = `${state} ${path}`;
     if (seen !== this.#lastSeen) this.#since = new Date().toISOString();
     this.#lastSeen = seen;
@@ -241,15 +269,6 @@ export class LinkRunner {
       this.#drain();
     });
   }
-}
-
-function described(path: LinkPath, active: boolean, now: number): { state: string; note: string } {
-  if (!path.attached) return { state: 'new', note: 'nothing came from it yet' };
-  if (path.silent) return { state: 'silent', note: 'nothing comes from it' };
-  if (path.oneWay) return { state: 'one-way', note: 'what is sent there does not arrive' };
-  if (active) return { state: 'active', note: '' };
-  if (path.avoidUntil > now) return { state: 'avoided', note: 'it failed lately' };
-  return { state: 'standby', note: '' };
 }
 
 function rounded(ms: number | null): number | null {

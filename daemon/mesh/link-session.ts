@@ -66,8 +66,8 @@ export class LinkSession {
     return this.#received;
   }
 
-  /** Queues one message. Throws `too_large` for one that the other side would refuse. */
-  write(internal: boolean, head: Uint8Array, body?: Uint8Array): void {
+  /** Queues one message in frames of `fragment` bytes. Throws `too_large` for one that the other side would refuse. */
+  write(internal: boolean, head: Uint8Array, body?: Uint8Array, fragment: number = linkLimits.fragment): void {
     const length = head.length + (body?.length ?? 0);
     const most = internal ? linkLimits.roster : linkLimits.message;
     if (length > most) {
@@ -81,7 +81,7 @@ export class LinkSession {
     }
     let start = 0;
     do {
-      const end = Math.min(start + linkLimits.fragment, length);
+      const end = Math.min(start + fragment, length);
       this.#seal(internal, end < length, message.subarray(start, end));
       start = end;
     } while (start < length);

@@ -16,8 +16,8 @@ export const linkTiming = {
   unprovedMs: 2_000,
   /** Unacknowledged data without progress for this long: the path is left. */
   stallMs: 2_000,
-  /** An acknowledgement waits at most this long for company. */
-  ackMs: 20,
+  /** Between two acknowledgements, while less than `ackEvery` comes. The first after a pause goes at once. */
+  ackMs: 5,
   /** A resend on request is not repeated sooner. */
   resendMs: 50,
   /** A path must have worked this long before a working one is left for it. */
@@ -27,8 +27,19 @@ export const linkTiming = {
   /** A failing path is avoided for twice as long after each failure, from the first of these to the second. */
   penaltyMs: 2_000,
   longestPenaltyMs: 60_000,
+  /** Data has to wait for this long before a path is judged by how fast it delivers. */
+  crawlMs: 2_500,
+  /** A path that delivered too slowly is avoided; doubled each time, from the first of these to the second. */
+  slowPenaltyMs: 15_000,
+  longestSlowPenaltyMs: 600_000,
+  /** How long a measured rate is believed. */
+  rateMs: 600_000,
   /** p2p and direct paths that were silent this long are closed, so that they are dialled again. */
   abandonMs: 30_000,
+  /** Of two p2p or two direct paths that both worked this long, one is closed. */
+  duplicateMs: 2_000,
+  /** p2p and direct paths over which nothing authentic ever came are closed after this long. */
+  strangeMs: 10_000,
   /** First and longest wait before a handshake message is repeated. */
   retryMs: 300,
   longestRetryMs: 5_000,
@@ -46,17 +57,29 @@ export const linkTiming = {
 } as const;
 export type LinkTiming = { readonly [K in keyof typeof linkTiming]: number };
 
-/** Sizes of a link, in bytes. */
+/** Sizes of a link, in bytes where nothing else is said. */
 export const linkLimits = {
-  /** Plaintext of one data frame: with its header it fits one relay message. */
+  /** Plaintext of one data frame at most: with its header it fits one relay message. */
   fragment: 60 << 10,
-  /** Sent and not yet acknowledged. */
+  /** Sent and not yet acknowledged: at most, at least, and at the start on a path. */
   window: 1 << 20,
-  /** Written and not yet sent: kept small, since what waits here cannot be overtaken by anything more urgent. */
+  leastWindow: 16 << 10,
+  firstWindow: 32 << 10,
+  /** Written and not yet sent, at most: what waits here cannot be overtaken by anything more urgent. */
   unsent: 64 << 10,
-  /** Received since the last acknowledgement. */
+  /** Received since the last acknowledgement: from a sender with short and with long frames. */
+  ackLeast: 4 << 10,
   ackEvery: 32 << 10,
   message: limits.message,
+  /**
+   * What may come over one path in a second: frames that are malformed, forged, replayed or of a handshake, then control
+   * frames of any kind, before the path is closed; and pings that are answered.
+   */
+  offences: 200,
+  controls: 5_000,
+  pongs: 50,
+  /** Paths of one link. */
+  paths: 8,
   /** A roster in transit, and all that a stranger may send. */
   roster: 2 << 20,
   /** Frames under one key. */

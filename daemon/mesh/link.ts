@@ -4,6 +4,7 @@ import type { SignedStatement } from '../team/roster.ts';
 import type { LinkAction } from './link-action.ts';
 import { LinkAdmission, type Membership, mayBe, NotAdmitted } from './link-admission.ts';
 import { parseFrame, type SealedFrame } from './link-frames.ts';
+import { encodeMessage, parseMessage } from './link-messages.ts';
 import type { LinkPath } from './link-path.ts';
 import { LinkPaths } from './link-paths.ts';
 import { type ChainHead, type Established, LinkSetup, type SetupOptions } from './link-setup.ts';
@@ -28,6 +29,9 @@ interface Live {
   /** Messages that came before the other side was admitted, and the bytes of all that came until then. */
   held: Uint8Array[];
   strangerBytes: number;
+  /** What the other side was told last: the preferred kind of path, and the counter at which all of it has arrived. */
+  toldPreference: PathKind | null;
+  toldUntil: number;
 }
 
 /** Errors after which trying again soon is of no use. */
@@ -44,8 +48,14 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #setup: LinkSetup;
   readonly #actions: LinkAction[] = [];
+  readonly #does = {
+    emit: (action: LinkAction) => this.#emit(action),
+    condemn: (path: LinkPath) => this.#condemn(path),
+  };
   #live: Live | undefined;
   #now = 0;
+  /** The deadline that the owner was told. */
+  #told = Number.POSITIVE_INFINITY;
   #closed = false;
   #error: NiiaError | undefined;
   /** When handshakes may be begun on paths that came before. */
@@ -103,16 +113,23 @@ export class Link {
   }
 
   /** The next frame for the active path; to be asked when there is no action, while that path takes more. */
-  takeData(): { path: number; head: Uint8Array; body: Uint8Array } | undefined {
-    return this.#live?.transfer.take();
+  takeData(now: number): { path: number; head: Uint8Array; body: Uint8Array } | undefined {
+    this.#now = Math.max(this.#now, now);
+    return this.#live?.transfer.take(this.#now);
   }
 
-  /** When `tick` is due; infinite while there is nothing to wait for. */
+  /** When `tick` is due; infinite while there is nothing to wait for. To be asked again after every call. */
   get deadline(): number {
+    this.#told = this.#due;
+    return this.#told;
+  }
+
+  get #due(): number {
     if (this.#closed) return Number.POSITIVE_INFINITY;
     const live = this.#live;
-    if (!live) return this.#mayBegin() ? Math.min(this.#beginAt, this.#setup.deadline) : this.#setup.deadline;
-    const first = Math.min(live.transfer.deadline(this.#now), this.#setup.deadline, this.#dropAt(live));
+    const upkeep = Math.min(this.#setup.deadline, this.paths.surplusAt(this.#options.initiator));
+    if (!live) return this.#mayBegin() ? Math.min(this.#beginAt, upkeep) : upkeep;
+    const first = Math.min(live.transfer.deadline(this.#now), upkeep, this.#dropAt(live));
     return live.opened ? first : Math.min(first, live.since + timing.admissionMs);
   }
 
@@ -120,6 +137,8 @@ export class Link {
     this.#enter(now);
     if (this.#closed) return;
     const path = this.paths.add(id, kind, this.#now);
+    const { excess } = this.paths;
+    if (excess) this.#emit({ do: 'close-path', path: excess.id });
     // The other daemon may be another one than that which hung up; after a refusal it is still the same team.
     if (this.#refusals === 0) this.#setup.endBackOff();
     if (this.#live) this.#live.transfer.ping(path, this.#now);
@@ -139,9 +158,11 @@ export class Link {
   receive(pathId: number, bytes: Uint8Array, now: number): void {
     this.#enter(now);
     const path = this.paths.get(pathId);
-    if (!path || this.#closed) return;
+    if (!path || path.condemned || this.#closed) return;
     const frame = parseFrame(bytes);
     const session = this.#live?.transfer.session;
+    const sealed = frame?.type === 'data' || frame?.type === 'control';
+    if (!sealed && !path.offences.take(this.#now)) this.#condemn(path);
     switch (frame?.type) {
       case undefined:
         this.stats.malformed++;
@@ -173,6 +194,9 @@ export class Link {
   tick(now: number): void {
     this.#enter(now);
     if (this.#closed) return;
+    for (const path of this.paths.surplus(this.#options.initiator, this.#now)) {
+      this.#emit({ do: 'close-path', path: path.id });
+    }
     const live = this.#live;
     this.#setup.tick(live?.transfer.session.id, this.#now);
     if (!live) {
@@ -201,9 +225,19 @@ export class Link {
       if (live.with.roster.team !== this.#chain().team) {
         throw new NiiaError('not_a_member', 'the other machine is in another team now');
       }
-      this.#tell(live, live.admission.rosterChanged());
+      live.admission.rosterChanged();
+      this.#tellNews(live);
       this.#openIfAdmitted(live);
     });
+  }
+
+  /** Data uses this kind of path whenever one works, from now on; null for whichever is best. */
+  prefer(kind: PathKind | null, now: number): void {
+    this.#enter(now);
+    const live = this.#live;
+    if (this.paths.prefer('own', kind, this.#now)) live?.transfer.moved(this.#now);
+    if (live) this.#tellNews(live);
+    this.#emit({ do: 'changed' });
   }
 
   /** Ends the session; a new one is made after a while. */
@@ -222,8 +256,8 @@ export class Link {
     const { session, remoteKey, roster, version } = established;
     this.#leave(new NiiaError('link_lost', 'the other daemon was restarted'));
     this.#setup.settled();
-    this.paths.reset();
-    const transfer = new LinkTransfer(session, this.paths, this.stats, (action) => this.#emit(action), this.#now);
+    this.paths.reset(this.#now);
+    const transfer = new LinkTransfer(session, this.paths, this.stats, this.#does, this.#now);
     const admission = new LinkAdmission(this.#options.membership, remoteKey, roster);
     const live = {
       with: established,
@@ -233,6 +267,8 @@ export class Link {
       opened: false,
       held: [],
       strangerBytes: 0,
+      toldPreference: null,
+      toldUntil: 0,
     };
     this.#live = live;
     this.#error = undefined;
@@ -241,7 +277,8 @@ export class Link {
     transfer.pingAll(this.#now);
     this.#guard(() => {
       if (typeof version !== 'number') throw version;
-      this.#tell(live, admission.begin());
+      admission.begin();
+      this.#tellNews(live);
       this.#openIfAdmitted(live);
     });
     this.#emit({ do: 'changed' });
@@ -274,7 +311,7 @@ export class Link {
     if (!live) return;
     if (tell) live.transfer.bye(error);
     this.#leave(error);
-    this.paths.reset();
+    this.paths.reset(this.#now);
     this.#error = error;
     if (refusals.has(error.code)) {
       this.#backOff(Math.min(timing.refusedMs * 2 ** this.#refusals++, timing.longestRefusedMs));
@@ -311,6 +348,7 @@ export class Link {
     if (live?.transfer.session.tag !== frame.session) {
       const confirmed = this.#setup.confirmedBy(frame);
       if (!confirmed) {
+        if (frame.type === 'control' && !path.offences.take(this.#now)) this.#condemn(path);
         this.#setup.unknownSession(path, frame.session, this.#now);
         return;
       }
@@ -321,6 +359,7 @@ export class Link {
     } else if (frame.type === 'control') {
       const bye = live.transfer.control(path, frame, this.#now);
       if (bye) this.#end(bye, false);
+      else this.#tellNews(live);
     } else {
       this.#guard(() => this.#data(live, path, frame));
     }
@@ -341,25 +380,51 @@ export class Link {
       else live.held.push(message.bytes);
       return;
     }
-    const { better, reply } = live.admission.receive(message.bytes);
+    const said = parseMessage(message.bytes);
+    if (!said) return;
+    if (said.type === 'prefer') {
+      if (this.paths.prefer('theirs', said.kind, this.#now)) live.transfer.moved(this.#now);
+      this.#emit({ do: 'changed' });
+      return;
+    }
+    const { better, reply } = live.admission.receive(said);
     if (better) this.#offer(better.statements);
-    this.#tell(live, reply);
+    if (reply) live.transfer.write(true, reply, undefined, this.#now);
+    this.#tellNews(live);
     this.#openIfAdmitted(live);
   }
 
-  #tell(live: Live, message: Uint8Array | undefined): void {
-    if (message) live.transfer.write(true, message, undefined, this.#now);
+  /** Nothing newer is said before the last news arrived: however much changes meanwhile, one roster waits to be sent. */
+  #tellNews(live: Live): void {
+    const { outbox } = live.transfer.session;
+    if (outbox.acknowledged < live.toldUntil) return;
+    const roster = live.admission.news();
+    const { ownPreference } = this.paths;
+    const news = roster ? [roster] : [];
+    if (ownPreference !== live.toldPreference) news.push(encodeMessage({ type: 'prefer', kind: ownPreference }));
+    live.toldPreference = ownPreference;
+    for (const message of news) live.transfer.write(true, message, undefined, this.#now);
+    if (news.length > 0) live.toldUntil = outbox.end;
   }
 
   /** Every call starts here. One that comes far too late for its deadline means that this machine slept. */
   #enter(now: number): void {
-    const late = now - this.deadline;
+    const late = now - this.#told;
     this.#now = Math.max(this.#now, now);
-    if (late >= timing.sleptMs) this.#live?.transfer.woke(this.#now, late);
+    if (late < timing.sleptMs) return;
+    this.paths.woke(this.#now);
+    this.#live?.transfer.woke(this.#now, late);
   }
 
   #dropAt(live: Live): number {
     return live.transfer.heardAt + (this.#options.dropMs ?? timing.dropMs);
+  }
+
+  /** Closes a path over which too much comes that costs more than it is worth. */
+  #condemn(path: LinkPath): void {
+    if (path.condemned) return;
+    path.condemned = true;
+    this.#emit({ do: 'close-path', path: path.id });
   }
 
   #offer(statements: readonly SignedStatement[]): void {

@@ -27,12 +27,13 @@ export interface MeshOptions {
   tuning?: Partial<Pick<LinkOptions, 'dropMs' | 'framesPerKey' | 'crypto'>>;
 }
 
-const nowhere: LinkStatus = { state: 'down', path: null, rttMs: null, since: null, candidates: [] };
+const nowhere: LinkStatus = { state: 'down', path: null, rttMs: null, since: null, preferred: null, candidates: [] };
 
 /** The links of this machine, one to each other machine to which it has, or had, a path. */
 export class Mesh {
   readonly #o: MeshOptions;
   readonly #links = new Map<string, LinkRunner>();
+  readonly #preferred = new Map<string, PathKind>();
   #closed: NiiaError | undefined;
 
   constructor(options: MeshOptions) {
@@ -48,13 +49,24 @@ export class Mesh {
     let link = this.#links.get(machineId);
     if (!link) {
       link = this.#newLink(machineId);
+      link.prefer(this.#preferred.get(machineId) ?? null);
       this.#links.set(machineId, link);
     }
     link.addPath(kind, transport);
   }
 
   status(machineId: string): LinkStatus {
-    return this.#links.get(machineId)?.status() ?? nowhere;
+    return this.#links.get(machineId)?.status() ?? { ...nowhere, preferred: this.#preferred.get(machineId) ?? null };
+  }
+
+  /**
+   * Data to a machine uses this kind of path whenever one works, until said otherwise; null leaves it to the ranking.
+   * May be called before there is any path. The other machine sends that way too, unless it has a preference of its own.
+   */
+  prefer(machineId: string, kind: PathKind | null): void {
+    if (kind) this.#preferred.set(machineId, kind);
+    else this.#preferred.delete(machineId);
+    this.#links.get(machineId)?.prefer(kind);
   }
 
   /** Counts since the first path to this machine, and the bytes that it has not acknowledged. */
@@ -100,7 +112,7 @@ export class Mesh {
       offer: this.#o.offerRoster,
       changed: () => {
         const link = this.#links.get(remote);
-        const status = link?.status() ?? nowhere;
+        const status = link?.state ?? nowhere;
         const now = `${status.state} ${status.path ?? ''}`;
         if (now !== state) {
           state = now;

@@ -17,6 +17,10 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost') || host === '::1' || /^127(\.\d+){3}$/.test(host);
 }
 
+export function isLoopbackUrl(url: string): boolean {
+  return URL.canParse(url) && isLoopback(new URL(url).hostname.replace(/^\[|\]$/g, ''));
+}
+
 /** `*`, a host, a domain (with or without a leading dot or `*.`, its hosts too), each with or without a port. */
 function matches(entry: string, host: string, port: string): boolean {
   if (entry === '*') return true;

@@ -11,8 +11,9 @@ import { messageOverhead } from './gateway-wire.ts';
 import { proxyFor } from './proxy.ts';
 import { TransportClosed } from './transport-closed.ts';
 
-/** Where a gateway takes WebSocket upgrades. */
+/** Where WebSocket upgrades are taken: by a gateway, and by a machine for those that dial it straight. */
 export const connectPath = '/v1/connect';
+export const linkPath = '/v1/link';
 
 const highWatermark = 256 << 10;
 const lowWatermark = 64 << 10;
@@ -110,6 +111,10 @@ export class WebSocketTransport implements Transport {
 export interface WebSocketOptions {
   /** SHA-256 of the certificate that is expected, hex; null, absent or zeros: the usual check by certificate authorities. */
   fingerprint?: string | null;
+  /** Whatever certificate is shown will do: who is there is proved within. */
+  anyCertificate?: boolean;
+  /** What is dialled, for messages; `the gateway` unless said. */
+  what?: string;
   signal?: AbortSignal;
   /** From the dial to the open WebSocket; 10 seconds unless said. */
   timeoutMs?: number;
@@ -123,22 +128,25 @@ export interface WebSocketConnection {
   fingerprint: string;
   /** Whether exactly that certificate was asked for. */
   pinned: boolean;
+  /** The host that was dialled, as URLs have it: an IPv6 address stands in brackets. */
+  host: string;
 }
 
 /**
- * Dials a gateway (`wss://host:port`; `ws://` where it runs without TLS). A pinned certificate is checked before a byte
+ * Dials a gateway (`wss://host:port`; `ws://` where it runs without TLS), or whatever the URL's path names. A pinned certificate is checked before a byte
  * of the request leaves. Throws `gateway_unreachable`, or what aborted the signal.
  */
 export async function connectWebSocket(address: string, options: WebSocketOptions = {}): Promise<WebSocketConnection> {
   const url = new URL(address);
   url.hash = '';
   if (url.pathname === '/') url.pathname = connectPath;
+  const unreachable = (why: string, cause?: Error, hint?: string): NiiaError =>
+    notReached(options.what ?? 'the gateway', url, why, cause, hint);
   const pin =
     options.fingerprint && !isNoFingerprint(options.fingerprint) ? options.fingerprint.toLowerCase() : undefined;
-  if (pin && url.protocol !== 'wss:')
-    throw unreachable(url, 'its certificate is known, and this address goes without TLS');
+  if (pin && url.protocol !== 'wss:') throw unreachable('its certificate is known, and this address goes without TLS');
   const proxy = proxyFor(url, options.env);
-  const agent = proxy === undefined ? undefined : new (await import('https-proxy-agent')).HttpsProxyAgent(proxy);
+  const agent = proxy === undefined ? undefined : new (await import('./proxy-agent.ts')).HttpsProxyAgent(proxy);
   options.signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
     let fingerprint = '';
@@ -146,16 +154,16 @@ export async function connectWebSocket(address: string, options: WebSocketOption
     const ws = new WebSocket(url, {
       ...socketOptions,
       ...(agent ? { agent } : {}),
-      ...(pin ? { rejectUnauthorized: false } : {}),
+      ...(pin || options.anyCertificate ? { rejectUnauthorized: false } : {}),
       // Masking guards middleboxes that read plain HTTP (RFC 6455, 10.3); within TLS there is nothing to guard.
       ...(url.protocol === 'wss:' ? { generateMask: (mask: Buffer) => void mask.fill(0) } : {}),
       finishRequest: (request) =>
-        sendWhenTrusted(request, url, pin, (shown) => {
+        sendWhenTrusted(request, pin, unreachable, (shown) => {
           fingerprint = shown;
         }),
     });
     const timeoutMs = options.timeoutMs ?? 10_000;
-    const timer = setTimeout(() => fail(unreachable(url, `no answer within ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(() => fail(unreachable(`no answer within ${timeoutMs} ms`)), timeoutMs);
     const abort = (): void => fail(options.signal?.reason);
     options.signal?.addEventListener('abort', abort, { once: true });
     const done = (): void => {
@@ -166,7 +174,7 @@ export async function connectWebSocket(address: string, options: WebSocketOption
       done();
       reject(
         error instanceof Error && !(error instanceof NiiaError) && !options.signal?.aborted
-          ? unreachable(url, reasonOf(error), error)
+          ? unreachable(reasonOf(error), error)
           : error,
       );
       ws.terminate();
@@ -176,10 +184,7 @@ export async function connectWebSocket(address: string, options: WebSocketOption
       response.destroy();
       request.destroy();
       fail(
-        unreachable(
-          url,
-          response.statusCode === 503 ? 'it is shutting down' : `it answered HTTP ${response.statusCode}`,
-        ),
+        unreachable(response.statusCode === 503 ? 'it is shutting down' : `it answered HTTP ${response.statusCode}`),
       );
     });
     ws.on('upgrade', (response) => {
@@ -189,7 +194,12 @@ export async function connectWebSocket(address: string, options: WebSocketOption
       done();
       ws.off('error', fail);
       if (!socket) throw new NiiaError('internal', 'a WebSocket opened without an upgrade');
-      resolve({ transport: new WebSocketTransport(ws, socket), fingerprint, pinned: pin !== undefined });
+      resolve({
+        transport: new WebSocketTransport(ws, socket),
+        fingerprint,
+        pinned: pin !== undefined,
+        host: url.hostname,
+      });
     });
   });
 }
@@ -197,12 +207,12 @@ export async function connectWebSocket(address: string, options: WebSocketOption
 /** Lets the request out once the certificate is the one that was asked for; without TLS at once. */
 function sendWhenTrusted(
   request: ClientRequest,
-  url: URL,
   pin: string | undefined,
+  unreachable: (why: string, cause?: Error, hint?: string) => NiiaError,
   shown: (fingerprint: string) => void,
 ): void {
   request.once('proxyConnect', ({ statusCode }: { statusCode: number }) => {
-    if (statusCode !== 200) request.destroy(unreachable(url, `the proxy answered HTTP ${statusCode}`));
+    if (statusCode !== 200) request.destroy(unreachable(`the proxy answered HTTP ${statusCode}`));
   });
   request.once('socket', (socket) => {
     if (!(socket instanceof TLSSocket)) {
@@ -215,7 +225,7 @@ function sendWhenTrusted(
       if (pin === undefined || fingerprint === pin) request.end();
       else
         request.destroy(
-          unreachable(url, 'it shows another certificate than the one that is known', undefined, otherCertificate),
+          unreachable('it shows another certificate than the one that is known', undefined, otherCertificate),
         );
     });
   });
@@ -267,10 +277,10 @@ function broken(cause: Error): NiiaError {
   });
 }
 
-function unreachable(url: URL, why: string, cause?: Error, hint?: string): NiiaError {
+function notReached(what: string, url: URL, why: string, cause?: Error, hint?: string): NiiaError {
   return new NiiaError(
     'gateway_unreachable',
-    `the gateway ${url.protocol}//${url.host} cannot be reached: ${why}`,
+    `${what} ${url.protocol}//${url.host} cannot be reached: ${why}`,
     hint ?? 'Check that it runs, and that a firewall or proxy lets this machine through. This machine keeps trying.',
     cause ? { cause } : undefined,
   );

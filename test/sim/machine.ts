@@ -2,6 +2,7 @@ import { Mesh, type MeshOptions } from '../../daemon/mesh/mesh.ts';
 import type { Identity } from '../../daemon/team/identity.ts';
 import type { Roster } from '../../daemon/team/roster.ts';
 import { NiiaError } from '../../shared/errors.ts';
+import type { PathKind } from '../../shared/protocol/shapes.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import type { MachineClock, SimTime } from './clock.ts';
 
@@ -35,6 +36,7 @@ export class SimMachine {
   opened = 0;
   closed = 0;
   received = 0;
+  preferred: PathKind | null = null;
   /** Sent over the open link and not received there. */
   pending: Sent[] = [];
   #transport: Transport | undefined;
@@ -77,11 +79,19 @@ export class SimMachine {
     this.#flush();
   }
 
+  prefer(kind: PathKind | null): void {
+    if (this.clock.frozen) return;
+    this.preferred = kind;
+    this.mesh.prefer(this.other?.identity.id ?? '', kind);
+  }
+
   /** The process is gone; what it had is lost. The ends of its wires are the network's to kill. */
   crash(): void {
     this.mesh.close(new NiiaError('link_lost', 'crashed'));
     this.#ended();
     this.mesh = this.#start();
+    // As a daemon that has it written down.
+    this.mesh.prefer(this.other?.identity.id ?? '', this.preferred);
   }
 
   #start(): Mesh {

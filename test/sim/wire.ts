@@ -20,6 +20,8 @@ export class SimEnd implements Transport {
   readonly #time: SimTime;
   readonly #clock: MachineClock;
   readonly #shape: WireShape;
+  /** Bytes a millisecond, now. */
+  rate: number;
   readonly #random: () => number;
   #other: SimEnd | undefined;
   #handler: TransportHandler | undefined;
@@ -41,6 +43,7 @@ export class SimEnd implements Transport {
     this.#time = time;
     this.#clock = clock;
     this.#shape = shape;
+    this.rate = shape.rate;
     this.#random = random;
   }
 
@@ -65,20 +68,28 @@ export class SimEnd implements Transport {
 
   send(head: Uint8Array, body?: Uint8Array): void {
     if (this.#closed) return;
-    const message = body ? Buffer.concat([head, body]) : Uint8Array.from(head);
+    const message = Buffer.concat(body ? [head, body] : [head]);
     this.tap?.(message);
     this.#put(message);
   }
 
+  /** The other end learns of it, unless the way there is in trouble. */
   close(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#handler?.closed(error);
+    const other = this.#other;
+    if (!other || this.trouble !== 'none') return;
+    this.#time.at(Math.max(this.#time.now + this.#shape.delay, this.#lastArrival), () => {
+      if (this.trouble === 'none') other.#awake(() => other.close());
+    });
   }
 
-  /** The way is free again: what was held arrives. */
+  /** The way is free and quick again: what was held arrives. */
   mend(): void {
     this.trouble = 'none';
+    this.rate = this.#shape.rate;
+    this.passes = () => true;
     const held = this.#held;
     this.#held = [];
     for (const message of held) this.#arrive(message);
@@ -98,7 +109,7 @@ export class SimEnd implements Transport {
   #put(message: Uint8Array): void {
     this.#queued += message.length;
     const start = Math.max(this.#time.now, this.#busyUntil);
-    this.#busyUntil = start + message.length / this.#shape.rate;
+    this.#busyUntil = start + message.length / this.rate;
     const arrival = this.#busyUntil + this.#shape.delay + this.#shape.jitter * this.#random();
     this.#lastArrival = Math.max(this.#lastArrival, arrival);
     this.#time.at(this.#lastArrival, () => this.#arrive(message));

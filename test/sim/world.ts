@@ -1,11 +1,11 @@
 import type { Identity } from '../../daemon/team/identity.ts';
+import type { Roster } from '../../daemon/team/roster.ts';
 import type { PathKind } from '../../shared/protocol/shapes.ts';
 import { pathKinds } from '../../shared/protocol/shapes.ts';
 import { cheapCrypto } from './cheap-crypto.ts';
 import { MachineClock, SimTime } from './clock.ts';
 import { SimMachine } from './machine.ts';
 import { Random } from './random.ts';
-import { teamOf } from './team.ts';
 import { SimEnd } from './wire.ts';
 
 interface Wire {
@@ -13,30 +13,43 @@ interface Wire {
   ends: [SimEnd, SimEnd];
   /** Since when nothing is wrong with it; infinite while something is. */
   cleanSince: number;
+  /** Data crawls there. */
+  slow: boolean;
 }
 
 /** A path that worked this long, with both machines awake, must have brought everything that was sent before. */
 const enoughMs = 8_000;
 /** What a link may hold: its window, and the last message that went over it. */
 const mostBuffered = (1 << 20) + (1 << 20) + (64 << 10);
+/** Milliseconds between two events at most, and how many there are in a night. */
+const paces = [150, 700, 2_500];
+const eventsANight = 16;
+/** How long a night goes on when nothing happens any more; in the second half of it data has found its path. */
+const settleMs = 2 * enoughMs;
+/** Before that, how long there is one good path among those that the night left behind. */
+const goodMs = 1.3 * enoughMs;
+/** After so long without a way in one direction, nobody may take the link for usable. */
+const noticedMs = 5_000;
 
 /** Two machines, the wires between them, and a bad night. Everything follows from the seed. */
 export class World {
   readonly #random: Random;
   readonly #time = new SimTime();
   readonly #machines: [SimMachine, SimMachine];
-  readonly #wires = new Map<PathKind, Wire>();
+  #wires: Wire[] = [];
   readonly problems: string[] = [];
   readonly trace: string[] = [];
   /** When both machines were last as they should be. */
   #wellSince = 0;
+  /** Nothing happens until then; and when all that happens is over. */
+  #quietUntil = 0;
+  #end = 0;
   #crashes = 0;
   #events = 0;
   readonly #seen: Uint8Array[] = [];
 
-  constructor(seed: number, identities: [Identity, Identity]) {
+  constructor(seed: number, identities: [Identity, Identity], roster: Roster) {
     this.#random = new Random(seed);
-    const roster = teamOf(...identities);
     const machine = (identity: Identity) =>
       new SimMachine({
         identity,
@@ -45,7 +58,7 @@ export class World {
         roster,
         report: (problem) => this.#problem(`${identity.name}: ${problem}`),
         // Keys change often enough to change in most nights; the real cipher is not needed in all of them.
-        tuning: seed % 16 === 0 ? { framesPerKey: 512 } : { framesPerKey: 512, crypto: cheapCrypto },
+        tuning: seed % 32 === 0 ? { framesPerKey: 100 } : { framesPerKey: 100, crypto: cheapCrypto },
       });
     const [a, b] = [machine(identities[0]), machine(identities[1])];
     a.other = b;
@@ -53,26 +66,47 @@ export class World {
     this.#machines = [a, b];
   }
 
-  /** Lets things happen for `ms`, then mends everything and expects that all is well soon. */
-  async run(ms: number, crashes: boolean): Promise<void> {
-    const end = this.#time.now + ms;
-    this.#traffic(end + enoughMs);
-    this.#watch(end + 2 * enoughMs);
+  /** One whole night. Every second one nobody crashes, and then no link may ever be lost. */
+  static async night(seed: number, identities: [Identity, Identity], roster: Roster): Promise<World> {
+    const world = new World(seed, identities, roster);
+    await world.run(seed % 2 === 0);
+    return world;
+  }
+
+  /** Lets things happen, then mends everything and expects that all is well soon, and stays as it is. */
+  async run(crashes: boolean): Promise<void> {
+    const pace = this.#random.pick(paces);
+    const end = (eventsANight * pace) / 2;
+    this.#end = end;
+    const mended = end + goodMs;
+    this.#traffic(mended + enoughMs / 4);
+    this.#watch(mended + settleMs);
     this.#connect(this.#random.pick(pathKinds));
     const next = (): void => {
-      this.#time.after(this.#random.between(50, 2_500), () => {
+      this.#time.after(this.#random.between(20, pace), () => {
         if (this.#time.now >= end) return;
-        this.#event(crashes);
+        if (this.#time.now >= this.#quietUntil) this.#event(crashes);
         next();
       });
     };
     next();
     await this.#time.runUntil(end);
+    this.#note('one good path, the others stay as they are');
+    this.#connect(this.#random.pick(pathKinds), false);
+    await this.#time.runUntil(mended);
     this.#note('all is mended');
-    for (const wire of this.#wires.values()) this.#mend(wire);
-    this.#connect('gateway');
-    await this.#time.runUntil(end + 3 * enoughMs);
-    this.#settle();
+    const left = this.#wires.filter(({ ends }) => !ends.some((one) => one.closed));
+    for (const wire of left) this.#mend(wire);
+    if (left.length === 0) this.#connect('gateway');
+    await this.#time.runUntil(mended + enoughMs);
+    const moves = this.#moves();
+    await this.#time.runUntil(mended + settleMs);
+    this.#settle(moves);
+  }
+
+  /** How often data moved to another path, by machine. */
+  #moves(): number[] {
+    return this.#machines.map(({ mesh, other }) => mesh.figures(other?.identity.id ?? '')?.switches ?? 0);
   }
 
   get summary(): string {
@@ -80,8 +114,11 @@ export class World {
     return `${a.received}+${b.received} messages, ${a.opened}/${b.opened} opened, ${this.#crashes} crashes, ${this.#events} events`;
   }
 
-  #settle(): void {
-    for (const machine of this.#machines) {
+  #settle(before: number[]): void {
+    const moves = this.#moves();
+    for (const [i, machine] of this.#machines.entries()) {
+      const paths = machine.mesh.status(machine.other?.identity.id ?? '').candidates;
+      if (paths.length > 8) this.#problem(`${machine.identity.name} has ${paths.length} paths`);
       const { identity, pending, open, mesh } = machine;
       const other = machine.other?.identity.id ?? '';
       if (!open) this.#problem(`${identity.name} has no link in the end`);
@@ -91,21 +128,25 @@ export class World {
       if (figures?.buffered !== 0) this.#problem(`${identity.name} still holds ${figures?.buffered} bytes`);
       if (mesh.status(other).state !== 'up')
         this.#problem(`${identity.name} is ${mesh.status(other).state} in the end`);
+      // One for each that fails or comes, one for a better one after that, and one back.
       if (figures && figures.switches > 5 + 2 * this.#events) {
         this.#problem(`${identity.name} changed paths ${figures.switches} times in ${this.#events} events`);
       }
+      // A path may have been avoided until now, and two may change places when both are measured anew.
+      const late = (moves[i] ?? 0) - (before[i] ?? 0);
+      if (late > 2) this.#problem(`${identity.name} changed paths ${late} times while nothing happened`);
       if (this.#crashes === 0 && machine.closed > 0) this.#problem(`${identity.name} lost a link, and nobody crashed`);
     }
   }
 
   #traffic(end: number): void {
     for (const machine of this.#machines) {
-      const busy = this.#random.pick([60, 150, 500]);
+      const busy = this.#random.pick([80, 200, 500]);
       const next = (): void => {
         this.#time.after(this.#random.between(1, busy), () => {
           if (this.#time.now >= end) return;
           const big = this.#random.next();
-          const size = big < 0.9 ? 200 : big < 0.99 ? 20_000 : big < 0.999 ? 200_000 : (1 << 20) - 8;
+          const size = big < 0.92 ? 200 : big < 0.995 ? 20_000 : big < 0.9995 ? 200_000 : (1 << 20) - 8;
           machine.send(this.#random.integer(0, size));
           next();
         });
@@ -115,9 +156,11 @@ export class World {
   }
 
   #watch(end: number): void {
-    this.#time.after(250, () => {
+    this.#time.after(400, () => {
       const { now } = this.#time;
-      const clean = Math.min(...[...this.#wires.values()].map((wire) => wire.cleanSince), Number.POSITIVE_INFINITY);
+      const clean = Math.min(Number.POSITIVE_INFINITY, ...this.#wires.map((wire) => this.#cleanSince(wire)));
+      // Whoever prefers a path that crawls gets it.
+      if (this.#wires.some(({ kind, slow }) => slow && this.#preferred.has(kind))) this.#wellSince = now;
       const goodFor = now - Math.max(clean, this.#wellSince);
       for (const machine of this.#machines) {
         const { identity, pending, mesh } = machine;
@@ -134,35 +177,53 @@ export class World {
     });
   }
 
+  #cleanSince({ ends, cleanSince }: Wire): number {
+    return ends.some((end) => end.closed) ? Number.POSITIVE_INFINITY : cleanSince;
+  }
+
+  get #preferred(): Set<PathKind | null> {
+    return new Set(this.#machines.map(({ preferred }) => preferred));
+  }
+
   #event(crashes: boolean): void {
     this.#events++;
     const wire = this.#anyWire();
     const roll = this.#random.next();
-    if (!wire || roll < 0.25) this.#connect(this.#random.pick(pathKinds));
-    else if (roll < 0.4) this.#cut(wire);
-    else if (roll < 0.6) this.#trouble(wire);
-    else if (roll < 0.7) this.#mend(wire);
-    else if (roll < 0.85) this.#mischief(wire);
-    else if (roll < 0.9) this.#burst();
+    if (!wire || roll < 0.22) this.#connect(this.#random.pick(pathKinds));
+    else if (roll < 0.34) this.#cut(wire);
+    else if (roll < 0.48) this.#trouble(wire);
+    else if (roll < 0.54) this.#slow(wire);
+    else if (roll < 0.58) this.#partition();
+    else if (roll < 0.67) this.#mend(wire);
+    else if (roll < 0.77) this.#mischief(wire);
+    else if (roll < 0.79) this.#assault(wire);
+    else if (roll < 0.84) this.#burst();
+    else if (roll < 0.89) this.#prefer();
     else if (roll < 0.95 || !crashes) this.#freeze();
     else this.#crash();
   }
 
   #burst(): void {
     const machine = this.#random.pick(this.#machines);
-    this.#note(`${machine.identity.name} sends 2 MiB`);
-    for (let i = 0; i < 128; i++) machine.send(16 << 10);
+    this.#note(`${machine.identity.name} sends 1.25 MiB`);
+    for (let i = 0; i < 80; i++) machine.send(16 << 10);
+  }
+
+  #prefer(): void {
+    const machine = this.#random.pick(this.#machines);
+    const kind = this.#random.pick([null, ...pathKinds]);
+    this.#note(`${machine.identity.name} prefers ${kind}`);
+    machine.prefer(kind);
   }
 
   #anyWire(): Wire | undefined {
-    const wires = [...this.#wires.values()];
-    return wires.length > 0 ? this.#random.pick(wires) : undefined;
+    return this.#wires.length > 0 ? this.#random.pick(this.#wires) : undefined;
   }
 
-  /** A new path; one of the same kind that was there goes, at each side in its own time. */
-  #connect(kind: PathKind): void {
-    const old = this.#wires.get(kind);
-    if (old) this.#cut(old);
+  /** A new path; mostly one of the same kind that was there goes, at each side in its own time. */
+  #connect(kind: PathKind, instead = this.#random.chance(0.8)): void {
+    const old = this.#wires.filter((wire) => wire.kind === kind);
+    if (instead) for (const wire of old) this.#cut(wire);
     const random = () => this.#random.next();
     const shape = {
       delay: this.#random.pick([0.2, 5, 30, 80]),
@@ -175,8 +236,7 @@ export class World {
       new SimEnd(this.#time, b.clock, shape, random),
     ];
     SimEnd.pair(...ends);
-    const wire: Wire = { kind, ends, cleanSince: this.#time.now + 50 };
-    this.#wires.set(kind, wire);
+    this.#wires.push({ kind, ends, cleanSince: this.#time.now + 50, slow: false });
     this.#note(`${kind} comes, ${shape.delay} ms`);
     for (const side of [0, 1] as const) {
       ends[side].tap = (message) => this.#remember(message);
@@ -190,7 +250,7 @@ export class World {
   #cut(wire: Wire): void {
     this.#note(`${wire.kind} goes`);
     wire.cleanSince = Number.POSITIVE_INFINITY;
-    if (this.#wires.get(wire.kind) === wire) this.#wires.delete(wire.kind);
+    this.#wires = this.#wires.filter((one) => one !== wire);
     for (const end of wire.ends) {
       // Half-open for a while: one side may learn of it much later than the other.
       const late = this.#random.chance(0.3) ? this.#random.between(0, 7_000) : this.#random.between(0, 20);
@@ -200,35 +260,79 @@ export class World {
   }
 
   #trouble(wire: Wire): void {
-    const kind = this.#random.pick(['held', 'dropped'] as const);
+    const kind = this.#random.pick(['held', 'dropped', 'dropped where long'] as const);
     const sides = this.#random.pick([[0], [1], [0, 1]]);
     this.#note(`${wire.kind}: ${kind} from ${sides.join(' and ')}`);
     wire.cleanSince = Number.POSITIVE_INFINITY;
     for (const side of sides) {
       const end = wire.ends[side];
-      if (end) end.trouble = kind;
+      if (!end) continue;
+      if (kind === 'dropped where long') end.passes = (message) => message.length < 1_000;
+      else end.trouble = kind;
     }
+  }
+
+  /** Pings pass, and data crawls. */
+  #slow(wire: Wire): void {
+    this.#note(`${wire.kind} crawls`);
+    wire.cleanSince = Number.POSITIVE_INFINITY;
+    wire.slow = true;
+    for (const end of wire.ends) end.rate = this.#random.between(3, 12);
+  }
+
+  /** Nothing gets through in one direction or both, for a while in which nothing else happens. */
+  #partition(): void {
+    const sides = this.#random.pick([[0], [1], [0, 1]]);
+    const ms = Math.min(this.#random.between(200, noticedMs + 3_000), this.#end - this.#time.now);
+    this.#note(`nothing gets through from ${sides.join(' and ')} for ${Math.round(ms)} ms`);
+    this.#quietUntil = this.#time.now + ms;
+    for (const wire of this.#wires) {
+      wire.cleanSince = Number.POSITIVE_INFINITY;
+      wire.ends.forEach((end, side) => {
+        if (sides.includes(side)) end.trouble = 'dropped';
+      });
+    }
+    if (ms < noticedMs || this.#wires.some(({ slow }) => slow)) return;
+    const { now } = this.#time;
+    this.#time.after(noticedMs, () => {
+      for (const { identity, mesh, other, clock } of this.#machines) {
+        const { state, candidates } = mesh.status(other?.identity.id ?? '');
+        if (this.#wellSince > now || clock.frozen || state !== 'up') continue;
+        const shown = candidates.map((path) => `${path.kind} ${path.state} ${path.rttMs} ms`).join(', ');
+        this.#problem(`${identity.name} has not noticed that nothing gets through: ${shown}`);
+      }
+    });
   }
 
   #mend(wire: Wire): void {
     this.#note(`${wire.kind} is mended`);
     for (const end of wire.ends) end.mend();
+    wire.slow = false;
     wire.cleanSince = Math.min(wire.cleanSince, this.#time.now);
+  }
+
+  /** More that is hostile than anybody puts up with: the path may be closed for it. */
+  #assault(wire: Wire): void {
+    this.#note(`${wire.kind}: assault`);
+    wire.cleanSince = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 300; i++) wire.ends[0].inject(this.#hostile());
   }
 
   /** A relay that repeats, alters, cuts and makes up messages. */
   #mischief(wire: Wire): void {
     this.#note(`${wire.kind}: mischief`);
-    for (let i = 0; i < 20; i++) {
-      const seen = this.#seen.length > 0 ? this.#random.pick(this.#seen) : new Uint8Array(40);
-      const message = Uint8Array.from(
-        seen.subarray(0, this.#random.chance(0.2) ? this.#random.integer(0, 60) : undefined),
-      );
-      if (this.#random.chance(0.6) && message.length > 0) {
-        message[this.#random.integer(0, message.length - 1)]! ^= 1 << this.#random.integer(0, 7);
-      }
-      this.#random.pick(wire.ends).inject(message);
+    for (let i = 0; i < 20; i++) this.#random.pick(wire.ends).inject(this.#hostile());
+  }
+
+  #hostile(): Uint8Array {
+    const seen = this.#seen.length > 0 ? this.#random.pick(this.#seen) : new Uint8Array(40);
+    const message = Uint8Array.from(
+      seen.subarray(0, this.#random.chance(0.2) ? this.#random.integer(0, 60) : undefined),
+    );
+    if (this.#random.chance(0.6) && message.length > 0) {
+      message[this.#random.integer(0, message.length - 1)]! ^= 1 << this.#random.integer(0, 7);
     }
+    return message;
   }
 
   #remember(message: Uint8Array): void {
@@ -252,7 +356,7 @@ export class World {
     this.#note(`${machine.identity.name} crashes`);
     this.#crashes++;
     this.#wellSince = Math.max(this.#wellSince, this.#time.now);
-    for (const wire of [...this.#wires.values()]) {
+    for (const wire of this.#wires) {
       wire.ends[side].die();
       this.#cut(wire);
     }

@@ -1,22 +1,41 @@
 import { expect, test } from 'vitest';
 import type { Identity } from '../../../daemon/team/identity.ts';
-import { identities } from '../../sim/team.ts';
+import { bundleSim, runNights } from '../../sim/bundle.ts';
+import { identities, teamOf } from '../../sim/team.ts';
 import { World } from '../../sim/world.ts';
 
-/** How many nights; NIIA_SIM_SEED replays one, with its trace. */
-const count = Number(process.env['NIIA_SIM_SEEDS'] ?? 200);
+const full = Boolean(process.env['NIIA_TEST_FULL']);
+/** How many nights. */
+const count = Number(process.env['NIIA_SIM_SEEDS'] ?? (full ? 10_000 : 1_000));
+/** One night alone, with its trace. */
 const single = process.env['NIIA_SIM_SEED'];
-const seeds = single === undefined ? Array.from({ length: count }, (_, i) => i + 1) : [Number(single)];
+const workers = 2;
+const limitMs = 30_000 + count * 100;
 
-test(`two machines on a bad network get every message once and in order, in ${seeds.length} simulated nights`, {
-  timeout: 10_000 + seeds.length * 3_000,
-}, async () => {
+test.skipIf(single !== undefined)(
+  `two machines on a bad network get every message once and in order, in ${count} simulated nights`,
+  { timeout: 2 * limitMs },
+  async () => {
+    const program = await bundleSim('nights');
+    const reports = await Promise.all(
+      Array.from({ length: workers }, (_, i) =>
+        runNights(program, { first: i + 1, last: count, step: workers, limitMs }),
+      ),
+    );
+    for (const report of reports) {
+      const seed = 'failed' in report ? report.failed?.seed : undefined;
+      expect(
+        report,
+        `replay it with: NIIA_SIM_SEED=${seed} npx vitest run --config test/vitest.config.ts --project unit link.sim`,
+      ).toEqual({ nights: expect.any(Number) });
+    }
+    expect(reports.reduce((sum, report) => sum + ('nights' in report ? report.nights : 0), 0)).toBe(count);
+  },
+);
+
+test.runIf(single !== undefined)(`the simulated night ${single}`, { timeout: 60_000 }, async () => {
   const [a, b] = identities(2) as [Identity, Identity];
-  for (const seed of seeds) {
-    const world = new World(seed, [a, b]);
-    // Every second night nobody crashes, and then no link may ever be lost.
-    await world.run(30_000, seed % 2 === 0);
-    if (single !== undefined) console.log([...world.trace, world.summary].join('\n'));
-    expect(world.problems, `seed ${seed} (${world.summary}); replay it with NIIA_SIM_SEED=${seed}`).toEqual([]);
-  }
+  const world = await World.night(Number(single), [a, b], teamOf(a, b));
+  console.log([...world.trace, world.summary].join('\n'));
+  expect(world.problems).toEqual([]);
 });

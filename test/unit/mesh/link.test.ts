@@ -33,6 +33,7 @@ class Bare {
   readonly delivered: string[] = [];
   readonly events: string[] = [];
   out: Uint8Array[] = [];
+  now = 0;
 
   constructor(self: Identity, remote: Identity, initiator = self === ida) {
     this.link = new Link({ ...options(self, remote), initiator });
@@ -46,12 +47,13 @@ class Bare {
       else if (action.do === 'deliver') this.delivered.push(Buffer.from(action.message).toString());
       else if (action.do !== 'changed') this.events.push(action.do);
     }
-    for (let data = this.link.takeData(); data; data = this.link.takeData()) {
+    for (let data = this.link.takeData(this.now); data; data = this.link.takeData(this.now)) {
       this.out.push(Buffer.concat([data.head, data.body]));
     }
   }
 
   give(message: Uint8Array, now: number): void {
+    this.now = now;
     this.link.receive(path, message, now);
     this.run();
   }
@@ -63,6 +65,7 @@ class Bare {
   }
 
   send(text: string, now: number): void {
+    this.now = now;
     this.link.send(Buffer.from(text), undefined, now);
     this.run();
   }
@@ -261,6 +264,48 @@ describe('hostile bytes', () => {
       ),
       { numRuns: 60 },
     );
+  });
+
+  test.each([
+    ['malformed', () => Uint8Array.of(99, 1, 2)],
+    ['of handshakes', () => Uint8Array.of(1, ...Array.from({ length: 150 }, () => 7))],
+    ['forged', (real: Uint8Array) => Uint8Array.from(real, (byte, i) => (i === real.length - 1 ? byte ^ 1 : byte))],
+    ['replayed', (real: Uint8Array) => real],
+    [
+      'of sessions that are not ours',
+      (real: Uint8Array) => Uint8Array.from(real, (byte, i) => (i === 2 ? byte ^ 1 : byte)),
+    ],
+  ] as const)('%s, more than two hundred in a second, close the path, and cost nothing from then on', (_, make) => {
+    const [a, b] = opened();
+    a.link.tick(1_000);
+    a.run();
+    const [ping] = a.take();
+    b.give(ping!, 1_000);
+    b.take();
+    const bad = make(ping!);
+    // Spread out, they are put up with.
+    for (let i = 0; i < 1_000; i++) b.give(bad, 2_000 + 10 * i);
+    expect(b.events).not.toContain('close-path');
+    for (let i = 0; i < 1_000; i++) b.give(bad, 20_000 + i / 10);
+    expect(b.events.filter((event) => event === 'close-path')).toHaveLength(1);
+    const { malformed, forged, replayed } = b.link.stats;
+    expect(malformed + forged + replayed).toBeLessThan(1_300);
+  });
+
+  test('that are authentic pings are answered so often and no more, and too many of them close the path', () => {
+    const [a, b] = opened();
+    a.link.tick(1_000);
+    a.run();
+    a.take();
+    for (let i = 0; i < 300; i++) {
+      // A new path makes the other side say at once that it is there.
+      a.link.pathUp(100 + i, 'gateway', 2_000);
+      a.link.pathDown(100 + i, 2_000);
+      a.run();
+    }
+    for (const ping of a.take()) b.give(ping, 2_000);
+    expect(b.take().length).toBeLessThanOrEqual(60);
+    expect(b.link.open).toBe(true);
   });
 
   test('are counted by what was wrong with them', () => {

@@ -184,7 +184,14 @@ describe('status', () => {
   test('shows the state, the path and its round trip, and every candidate', async () => {
     const roster = teamOf(low, high);
     const [a, b] = [node(low, roster), node(high, roster)];
-    expect(a.mesh.status(high.id)).toEqual({ state: 'down', path: null, rttMs: null, since: null, candidates: [] });
+    expect(a.mesh.status(high.id)).toEqual({
+      state: 'down',
+      path: null,
+      rttMs: null,
+      since: null,
+      preferred: null,
+      candidates: [],
+    });
     const p2p = connect(time, a, b, 'p2p', { delay: 10 });
     expect(a.mesh.status(high.id)).toMatchObject({ state: 'connecting', path: null });
     connect(time, a, b, 'gateway', { delay: 20 });
@@ -194,8 +201,12 @@ describe('status', () => {
       path: 'p2p',
       since: expect.stringMatching(/^\d{4}-.*Z$/),
       candidates: [
-        { kind: 'p2p', state: 'active', note: '' },
-        { kind: 'gateway', state: 'standby', note: '' },
+        { kind: 'p2p', state: 'active', note: 'chosen: ranks highest of those that work' },
+        {
+          kind: 'gateway',
+          state: 'standby',
+          note: 'not chosen: ranks below p2p and is not over twice and over 30 ms quicker',
+        },
       ],
     });
     expect(a.mesh.status(high.id).rttMs).toBeCloseTo(20, 0);
