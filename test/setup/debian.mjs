@@ -5,7 +5,14 @@ import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 
 /** The program by which a package counts as present, where its name is not the package's. @type {Record<string, string>} */
-const PROGRAM_OF = { 'openssh-server': 'sshd', 'openssh-client': 'ssh' };
+const PROGRAM_OF = {
+  'openssh-server': 'sshd',
+  coturn: 'turnserver',
+  'openssh-client': 'ssh',
+  iproute2: 'ip',
+  nftables: 'nft',
+  'python3-minimal': 'python3',
+};
 
 /** sshd and its like live where a plain user's PATH does not look. */
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
 /** The built entry point, and the Node that runs it (the long tier runs everything on a newer one as well). */
-export const entry = resolve('dist/niia.js');
+export const entry = resolve(process.env['NIIA_TEST_ENTRY'] || 'dist/niia.js');
 export const node = process.env['NIIA_TEST_NODE'] || process.execPath;
 
 export interface Outcome {
@@ -27,6 +27,8 @@ export class TestMachine {
   readonly name: string;
   readonly home: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Words before every command, such as those that run it in another network namespace. */
+  prefix: readonly string[] = [];
 
   constructor(name: string, home: string) {
     this.name = name;
@@ -36,7 +38,8 @@ export class TestMachine {
   }
 
   spawn(args: readonly string[], options: RunOptions = {}): ChildProcess {
-    return spawn(node, [entry, ...args], {
+    const [program = node, ...words] = [...this.prefix, node, entry, ...args];
+    return spawn(program, words, {
       env: { ...this.env, ...options.env },
       cwd: options.cwd ?? this.home,
       stdio: 'pipe',
@@ -110,7 +113,11 @@ export interface TeamOptions {
   up?: string[];
   /** Roles of the machines after the first; default operator. */
   roles?: Record<string, string>;
+  /** `all` as a user has it; `gateway` (unless said) where the others would only take time, or are in the way. */
+  paths?: 'all' | 'gateway';
 }
+
+const gatewayOnly = ['--direct', 'off', '--p2p', 'off', '--lan', 'off'];
 
 /**
  * Runs `body` with machines of these names in one team (the first embeds the gateway), and ends every process of theirs
@@ -128,8 +135,10 @@ export async function withTeam(
   });
   try {
     const [first, ...others] = machines;
-    if (first) await first.ok('up', ...(options.up ?? []));
+    const paths = options.paths === 'all' ? [] : gatewayOnly;
+    if (first) await first.ok('up', ...paths, ...(options.up ?? []));
     for (const other of others) {
+      if (paths.length > 0) await other.ok('up', ...paths);
       const code = await first?.ok('invite', '--role', options.roles?.[other.name] ?? 'operator');
       await other.ok('join', code ?? '');
     }
