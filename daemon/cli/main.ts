@@ -10,6 +10,7 @@ import * as config from './commands/config.ts';
 import { down } from './commands/down.ts';
 import { join } from './commands/join.ts';
 import * as machines from './commands/machines.ts';
+import * as paths from './commands/paths.ts';
 import * as processes from './commands/processes.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
@@ -45,6 +46,9 @@ const commands: Commands = {
   status,
   'remote status list': machines.list,
   start: machines.start,
+  path: paths.path,
+  'machine add-address': paths.addAddress,
+  'machine remove-address': paths.removeAddress,
   'config get': config.get,
   'config set': config.set,
   invite: team.invite,

@@ -46,3 +46,18 @@ export function oneOf<T extends string>(text: string, words: readonly T[], what:
   if (found === undefined) throw new NiiaError('usage', `${what}: "${text}" is none of ${words.join(', ')}`);
   return found;
 }
+
+const ways = ['direct', 'p2p', 'lan'] as const;
+
+/** The flags that switch kinds of paths on or off, where they are given. Throws `usage` for other words. */
+export function waysOf(
+  options: { readonly [K in (typeof ways)[number]]: string | undefined },
+): Partial<Record<(typeof ways)[number], 'on' | 'off'>> {
+  const given: Partial<Record<(typeof ways)[number], 'on' | 'off'>> = {};
+  for (const way of ways) {
+    const value = options[way];
+    if (value === 'on' || value === 'off') given[way] = value;
+    else if (value !== undefined) throw new NiiaError('usage', `--${way} is on or off, not "${value}"`);
+  }
+  return given;
+}

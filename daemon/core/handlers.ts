@@ -6,14 +6,18 @@ import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import type { ConfigStore } from '../home/config.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
+import type { Address } from '../paths/address-book.ts';
+import type { Member } from '../team/roster.ts';
 import type { HeadlessServers } from './headless-servers.ts';
-import { mayListen } from './listen-address.ts';
+import { hostAndPort } from './listen-address.ts';
 import type { Machines } from './machines.ts';
 import type { Membership } from './membership.ts';
 import type { Network } from './network.ts';
 import type { Changes } from './watch.ts';
 
 export interface HandlersOptions {
+  /** This machine's id. */
+  self: string;
   servers: HeadlessServers;
   machines: Machines;
   membership: Membership;
@@ -53,7 +57,44 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
     'team.join': ({ params, signal }) => o.membership.join(params.code, params.name, params.leave ?? false, signal),
     'team.role': ({ params }) => o.membership.setRole(params.machine, params.role),
     'team.remove': ({ params }) => o.membership.remove(params.machine),
+    'path.show': ({ params }) => {
+      const { name, id } = other(o, params.machine);
+      const addresses = o.network.paths.book.of(id).map(shownAddress);
+      return { machine: name, id, ...o.network.link(id), addresses, counts: o.network.figures(id) ?? null };
+    },
+    'path.pin': ({ params }) => {
+      o.network.prefer(other(o, params.machine).id, params.path);
+      return {};
+    },
+    'path.addAddress': ({ params }) => {
+      const { name, id } = other(o, params.machine);
+      o.network.paths.book.give(id, params.address);
+      o.network.paths.addressesChanged(id);
+      return { machine: name, addresses: o.network.paths.book.of(id).map(shownAddress) };
+    },
+    'path.removeAddress': ({ params }) => {
+      const { name, id } = other(o, params.machine);
+      if (!o.network.paths.book.forget(id, params.address)) {
+        throw new NiiaError('usage', `${name} has no address ${params.address}`, `See: niia remote path ${name}`);
+      }
+      return { machine: name, addresses: o.network.paths.book.of(id).map(shownAddress) };
+    },
+    'path.signal': async ({ params }, asker) => {
+      if (asker.kind !== 'machine') throw new NiiaError('denied', 'signals are for daemons among themselves');
+      await o.network.paths.signalled(asker.id, params);
+      return {};
+    },
   };
+}
+
+function other(o: HandlersOptions, machine: string): Member {
+  const member = o.machines.find(machine);
+  if (member.id === o.self) throw new NiiaError('usage', `${member.name} is this machine: there is no path to it`);
+  return member;
+}
+
+function shownAddress({ url, source, lastGoodAt }: Address): Pick<Address, 'url' | 'source' | 'lastGoodAt'> {
+  return { url, source, lastGoodAt };
 }
 
 /** Emits now and after each change, until the asker goes. */
@@ -68,12 +109,13 @@ async function watch(changes: Changes, emit: () => void, signal: AbortSignal): P
   return {};
 }
 
-const settings = ['ask', 'gateway', 'listen', 'label.NAME'];
+const settings = ['ask', 'gateway', 'listen', 'direct', 'p2p', 'lan', 'label.NAME'];
 
 /** Settings as a person reads them: no secret, `embedded` where no gateway is set. */
 function show(config: ConfigStore, key: string | undefined): Record<string, unknown> {
-  const { gateway, listen, labels, ask } = config.current;
-  const all: Record<string, unknown> = { ask, gateway: gateway?.urls[0] ?? 'embedded', listen: listen ?? null };
+  const { gateway, listen, labels, ask, direct, p2p, lan } = config.current;
+  const where = { gateway: gateway?.urls[0] ?? 'embedded', listen: listen ?? null };
+  const all: Record<string, unknown> = { ask, ...where, direct, p2p, lan };
   for (const [name, value] of Object.entries(labels)) all[`label.${name}`] = value;
   if (key === undefined) return all;
   if (!(key in all)) throw unknownSetting(key);
@@ -90,7 +132,7 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
     config.update({ gateway: value === 'embedded' ? undefined : parseGatewayUrl(value) });
     await network.restart('the gateway was changed');
   } else if (key === 'listen') {
-    if (value !== '') mayListen(config.current, value);
+    if (value !== '') hostAndPort(value);
     const before = config.current.listen;
     config.update({ listen: value === '' ? undefined : value });
     try {
@@ -100,6 +142,11 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
       await network.restart('the old address is taken up again');
       throw error;
     }
+  } else if (key === 'direct' || key === 'p2p' || key === 'lan') {
+    const onOff = v.safeParse(v.picklist(['on', 'off']), value);
+    if (!onOff.success) throw new NiiaError('usage', `${key} is on or off, not "${value}"`);
+    config.update({ [key]: onOff.output });
+    await network.restart(`${key} was switched ${onOff.output}`);
   } else if (key.startsWith('label.') && key.length > 'label.'.length) {
     const { [key.slice('label.'.length)]: _, ...others } = config.current.labels;
     config.update({ labels: value === '' ? others : { ...others, [key.slice('label.'.length)]: value } });

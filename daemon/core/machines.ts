@@ -86,6 +86,17 @@ export class Machines {
     this.#refresh();
   }
 
+  /** The link to a machine, where it works now. */
+  openPeer(id: string): Peer | undefined {
+    const peer = this.#contacts.get(id)?.peer;
+    return peer && this.#o.network.link(id).state === 'up' ? peer : undefined;
+  }
+
+  /** Ids of the machines whose links work now. */
+  openPeers(): string[] {
+    return [...this.#contacts.keys()].filter((id) => this.openPeer(id) !== undefined);
+  }
+
   /**
    * The open link to a member. Waits a moment for one that is on its way (a machine that just joined, a daemon that just
    * started); throws `offline` with what is known otherwise.
@@ -217,7 +228,7 @@ export class Machines {
       online,
       path: online ? link.path : null,
       rttMs: online ? link.rttMs : null,
-      since,
+      since: online && link.state === 'up' ? link.since : since,
       lastSeen,
       version: report?.version ?? null,
       platform: report?.platform ?? null,

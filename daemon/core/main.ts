@@ -6,6 +6,7 @@ import type { IncomingCall, Principal } from '../../shared/rpc/call.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
+import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
 import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
@@ -21,10 +22,11 @@ import { Tickets } from '../team/tickets.ts';
 import { AuditLog } from './audit.ts';
 import { daemonHandlers } from './handlers.ts';
 import { HeadlessServers } from './headless-servers.ts';
-import { mayListen } from './listen-address.ts';
+import { hostAndPort } from './listen-address.ts';
 import { Machines } from './machines.ts';
 import { freshTeamName, Membership } from './membership.ts';
 import { Network } from './network.ts';
+import { RequestBudget } from './request-budget.ts';
 import { Router } from './router.ts';
 import { Sessions } from './sessions.ts';
 import { Changes } from './watch.ts';
@@ -35,8 +37,10 @@ export interface DaemonOptions {
   name?: string | undefined;
   /** URL of a gateway to use instead of an embedded one. */
   gateway?: string | undefined;
-  /** `host:port` for the embedded gateway. */
+  /** `host:port` where this machine listens. */
   listen?: string | undefined;
+  /** Kinds of paths, and the LAN: on or off. */
+  ways?: Partial<Pick<Config, 'direct' | 'p2p' | 'lan'>> | undefined;
   labels?: Record<string, string> | undefined;
 }
 
@@ -94,7 +98,11 @@ class Daemon {
       log: new Log('network'),
       opened: (remote, transport) => this.#linkOpened(remote, transport),
       guest: (ticketHash, lane) => this.#membership.welcome(ticketHash, lane),
-      tickets: () => tickets.open(),
+      tickets: () => tickets.unexpired(),
+      links: {
+        get: (machine) => this.#machines.openPeer(machine),
+        machines: () => this.#machines.openPeers(),
+      },
     });
     this.#machines = new Machines({
       self: this.#identity.id,
@@ -118,6 +126,7 @@ class Daemon {
       machines: this.#machines,
       sessions: new Sessions(this.#servers, machineName),
       handlers: daemonHandlers({
+        self: this.#identity.id,
         servers: this.#servers,
         machines: this.#machines,
         membership: this.#membership,
@@ -157,12 +166,13 @@ class Daemon {
   }
 
   /** Flags of the start become settings, so that the next start needs none; they are saved once the start succeeded. */
-  #adopt({ gateway, listen, labels }: DaemonOptions): void {
+  #adopt({ gateway, listen, labels, ways }: DaemonOptions): void {
+    if (ways) this.#config.try(ways);
     if (gateway !== undefined) {
       this.#config.try({ gateway: gateway === 'embedded' ? undefined : parseGatewayUrl(gateway) });
     }
     if (listen !== undefined) {
-      mayListen(this.#config.current, listen);
+      hostAndPort(listen);
       this.#config.try({ listen });
     }
     if (labels) this.#config.try({ labels: { ...this.#config.current.labels, ...labels } });
@@ -179,10 +189,22 @@ class Daemon {
   }
 
   #linkOpened(remote: Member, transport: Transport): void {
+    const budget = new RequestBudget(performance.now());
     const peer: Peer = new Peer(transport, {
       face: 'daemon',
       software: version,
-      serve: (call) => this.#serveMember(call, remote.id),
+      serve: (call) => {
+        try {
+          budget.take(performance.now());
+        } catch (error) {
+          if (budget.exhausted) {
+            this.#log.warn('a machine asks without end; its link is ended', { machine: remote.name });
+            peer.close(NiiaError.from(error));
+          }
+          throw error;
+        }
+        return this.#serveMember(call, remote.id);
+      },
       closed: () => this.#machines.disconnected(remote.id, peer),
     });
     this.#machines.connected(remote.id, peer);

@@ -5,10 +5,10 @@ import type { Role } from '../../shared/protocol/shapes.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import type { ConfigStore } from '../home/config.ts';
 import type { Log } from '../home/log.ts';
-import { connectGuest } from '../mesh/guest-client.ts';
+import { isLoopbackUrl } from '../mesh/proxy.ts';
 import type { Identity } from '../team/identity.ts';
 import type { InviteCode } from '../team/invite-code.ts';
-import { decodeInvite, encodeInvite, ticketId } from '../team/invite-code.ts';
+import { decodeInvite, encodeInvite } from '../team/invite-code.ts';
 import { requestJoin, serveJoin } from '../team/join.ts';
 import type { TeamStore } from '../team/team-store.ts';
 import type { Tickets } from '../team/tickets.ts';
@@ -146,12 +146,7 @@ export class Membership {
 
   async #joinWith(code: InviteCode, name: string | undefined, signal: AbortSignal): Promise<ResultOf<'team.join'>> {
     const { identity, team, tickets, config, network, machines } = this.#o;
-    const lane = await connectGuest({
-      urls: code.urls,
-      fingerprint: code.fingerprint,
-      ticket: ticketId(code.secret),
-      signal,
-    });
+    const { lane, over } = await network.guestLane(code, signal);
     const ownName = team.self?.name ?? identity.name;
     const joined = await requestJoin({
       lane,
@@ -165,7 +160,9 @@ export class Membership {
     team.replace(joined.roster);
     tickets.clear();
     const target = joined.gateways[0] ?? { urls: code.urls, fingerprint: code.fingerprint };
-    config.update({ gateway: { urls: target.urls, fingerprint: target.fingerprint } });
+    // A gateway on the inviter's own loopback is none for a machine that came over the local network.
+    const reachable = over === 'gateway' || !target.urls.every(isLoopbackUrl);
+    config.update({ gateway: reachable ? { urls: target.urls, fingerprint: target.fingerprint } : undefined });
     await network.restart('this machine joined another team');
     const inviter = joined.roster.find(joined.inviter);
     if (inviter) {

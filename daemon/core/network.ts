@@ -1,19 +1,27 @@
 import { NiiaError } from '../../shared/errors.ts';
-import type { DaemonStatus } from '../../shared/protocol/shapes.ts';
+import type { DaemonStatus, PathKind, PathReport } from '../../shared/protocol/shapes.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
-import { EmbeddedGateway } from '../gateway/embedded-gateway.ts';
 import type { ConfigStore, GatewayTarget } from '../home/config.ts';
 import type { Home } from '../home/home.ts';
 import type { Log } from '../home/log.ts';
 import { version } from '../home/version.ts';
 import type { GatewayClientState } from '../mesh/gateway-client.ts';
 import { GatewayClient } from '../mesh/gateway-client.ts';
+import { connectGuest } from '../mesh/guest-client.ts';
+import type { LinkFigures } from '../mesh/link-runner.ts';
 import { Mesh } from '../mesh/mesh.ts';
-import { connectWebSocket } from '../mesh/websocket.ts';
+import { race } from '../mesh/race.ts';
+import { NetworkWatch } from '../paths/network-watch.ts';
+import type { OpenLinks } from '../paths/peer-carriers.ts';
 import type { Identity } from '../team/identity.ts';
+import type { InviteCode } from '../team/invite-code.ts';
+import { ticketId } from '../team/invite-code.ts';
 import type { Member } from '../team/roster.ts';
 import type { TeamStore } from '../team/team-store.ts';
-import { hostAndPort } from './listen-address.ts';
+import type { Ticket } from '../team/tickets.ts';
+import { reachGateway } from './gateway-dial.ts';
+import { MachineListener } from './machine-listener.ts';
+import { PathFinding } from './path-finding.ts';
 import { Changes } from './watch.ts';
 
 export interface NetworkOptions {
@@ -22,12 +30,14 @@ export interface NetworkOptions {
   team: TeamStore;
   config: ConfigStore;
   log: Log;
+  /** The links that work now. */
+  links: OpenLinks;
   /** A link to a member opened. */
   opened: (remote: Member, transport: Transport) => void;
   /** Somebody with one of our invites wants to join. */
   guest: (ticketHash: string, lane: Transport) => void;
-  /** Invites that a gateway has to know about. */
-  tickets: () => Array<{ hash: string; expiresAt: string }>;
+  /** Invites that count. */
+  tickets: () => readonly Ticket[];
 }
 
 /** What a gateway last said of a machine. */
@@ -37,17 +47,24 @@ export interface Presence {
   since: string | null;
 }
 
-const dialTimeoutMs = 10_000;
 /** After a gateway starts, its machines find back to it within this time: they dial at most a second apart. */
 const meetingMs = 5_000;
 
-/** This machine's way to the others: its gateway, embedded or elsewhere, and the links that run over it. */
+/** How long a guest waits for the gateway before it looks around on the local network as well. */
+const gatewayHeadStartMs = 400;
+
+/** A daemon without any network, or before it starts. */
+const nowhere = { state: 'down', path: null, rttMs: null, since: null, preferred: null, candidates: [] } as const;
+
+/** This machine's ways to the others: its gateway, embedded or elsewhere, its listener, and the links over all paths. */
 export class Network {
   readonly #o: NetworkOptions;
   readonly #presence = new Map<string, Presence>();
-  #embedded: EmbeddedGateway | undefined;
+  #listener: MachineListener | undefined;
   #client: GatewayClient | undefined;
   #mesh: Mesh | undefined;
+  #paths: PathFinding | undefined;
+  #watch: NetworkWatch | undefined;
   #state: GatewayClientState | undefined;
   #connectedAt = 0;
   #unsubscribe: () => void = () => undefined;
@@ -58,20 +75,52 @@ export class Network {
     this.#o = options;
   }
 
-  /** Throws `port_taken` where the embedded gateway cannot listen. */
+  /** Throws `port_taken` where this machine cannot listen. */
   async start(): Promise<void> {
-    const { identity, team, log } = this.#o;
-    this.#mesh = new Mesh({
+    const { home, identity, team, config, links, guest, tickets, log } = this.#o;
+    const mesh = new Mesh({
       identity,
       roster: () => team.current,
       offerRoster: (statements) => this.#consider(statements),
-      opened: this.#o.opened,
+      opened: (remote, transport) => {
+        this.#o.opened(remote, transport);
+        this.#paths?.opened(remote.id);
+      },
+      changed: () => {
+        this.#paths?.linksChanged();
+        this.changes.notify();
+      },
+      log,
+    });
+    this.#mesh = mesh;
+    this.#listener = await MachineListener.start({
+      home,
+      identity,
+      team,
+      config,
+      log,
+      arrived: (machine, transport) => mesh.addPath(machine, 'direct', transport),
+    });
+    this.#paths = new PathFinding({
+      home,
+      identity,
+      team,
+      config,
+      mesh,
+      links,
+      urls: () => this.#listener?.urls ?? [],
+      guest,
+      tickets,
       changed: () => this.changes.notify(),
       log,
     });
-    const target = this.#o.config.current.gateway;
-    if (!target) this.#embedded = await this.#embed();
-    this.#dial(target);
+    this.#dial(config.current.gateway);
+    await this.#paths.start();
+    this.#watch = new NetworkWatch((why) => {
+      log.info('looking for ways anew', { why });
+      this.#client?.retryNow();
+      this.#paths?.networkChanged();
+    });
     this.#unsubscribe = team.subscribe(() => this.#rosterChanged());
   }
 
@@ -84,12 +133,16 @@ export class Network {
 
   async close(reason: string): Promise<void> {
     this.#unsubscribe();
+    this.#watch?.close();
     this.#mesh?.close(new NiiaError('link_lost', reason));
+    await this.#paths?.close();
     await this.#client?.close();
-    await this.#embedded?.close();
+    await this.#listener?.close();
     this.#mesh = undefined;
+    this.#paths = undefined;
+    this.#watch = undefined;
     this.#client = undefined;
-    this.#embedded = undefined;
+    this.#listener = undefined;
     this.#presence.clear();
   }
 
@@ -97,7 +150,7 @@ export class Network {
   get gateway(): GatewayTarget | undefined {
     const { gateway } = this.#o.config.current;
     if (gateway) return { urls: gateway.urls, fingerprint: gateway.fingerprint };
-    return this.#embedded && { urls: this.#embedded.urls, fingerprint: this.#embedded.fingerprint };
+    return this.#listener && { urls: this.#listener.urls, fingerprint: this.#listener.fingerprint };
   }
 
   get gatewayStatus(): DaemonStatus['gateway'] {
@@ -105,7 +158,7 @@ export class Network {
     const state = this.#state;
     return {
       url,
-      embedded: this.#embedded !== undefined,
+      embedded: this.#listener?.gateway !== undefined,
       state: state?.state ?? 'off',
       since: state?.since ?? null,
       error: state?.error?.message ?? null,
@@ -124,8 +177,53 @@ export class Network {
     return this.#presence.get(machine);
   }
 
-  link(machine: string): ReturnType<Mesh['status']> {
-    return this.#mesh?.status(machine) ?? { state: 'down', path: null, rttMs: null, since: null, candidates: [] };
+  /** The link to a machine, with the paths that it has and those that it could have. */
+  link(machine: string): PathReport {
+    const status = this.#mesh?.status(machine);
+    if (!status) return { ...nowhere, candidates: [] };
+    return { ...status, candidates: [...status.candidates, ...(this.#paths?.missing(machine) ?? [])] };
+  }
+
+  figures(machine: string): LinkFigures | undefined {
+    return this.#mesh?.figures(machine);
+  }
+
+  /** How ways beside the gateway are found. Throws `offline` while this machine has no network. */
+  get paths(): PathFinding {
+    if (!this.#paths) throw new NiiaError('offline', 'the network of this machine is being set up', 'Try again.');
+    return this.#paths;
+  }
+
+  prefer(machine: string, kind: PathKind | null): void {
+    this.paths.prefer(machine, kind);
+    this.changes.notify();
+  }
+
+  /** A guest's lane to its inviter: through the gateway that the code names, or over the local network. */
+  async guestLane(code: InviteCode, signal: AbortSignal): Promise<{ lane: Transport; over: 'gateway' | 'lan' }> {
+    const { urls, fingerprint, secret } = code;
+    let refused: NiiaError | undefined;
+    const overGateway = async (aborted: AbortSignal) => {
+      try {
+        const lane = await connectGuest({ urls, fingerprint, ticket: ticketId(secret), signal: aborted });
+        return { lane, over: 'gateway' as const };
+      } catch (error) {
+        const why = NiiaError.from(error);
+        // Whoever is reached and says no has said it for all ways.
+        if (!aborted.aborted && why.code !== 'gateway_unreachable') refused = why;
+        throw error;
+      }
+    };
+    const overLan = async (aborted: AbortSignal) => {
+      if (refused) throw refused;
+      return { lane: await this.paths.guestLane(code, aborted), over: 'lan' as const };
+    };
+    return await race<{ lane: Transport; over: 'gateway' | 'lan' }>({
+      attempts: [overGateway, overLan],
+      staggerMs: gatewayHeadStartMs,
+      signal,
+      discard: ({ lane }) => lane.close(),
+    });
   }
 
   offerTicket(hash: string, expiresAt: string): void {
@@ -142,7 +240,7 @@ export class Network {
       identity,
       software: version,
       roster: () => team.current,
-      dial: (signal) => this.#reach(target, signal),
+      dial: (signal) => reachGateway(target, this.#listener?.gateway, signal),
       ...(target?.admit === undefined ? {} : { admit: target.admit }),
       events: {
         state: (state) => {
@@ -153,6 +251,7 @@ export class Network {
         },
         present: (machine, since) => this.#seen(machine, { present: true, since }),
         absent: (machine, since) => this.#seen(machine, { present: false, since }),
+        ice: (servers) => this.#paths?.useIceServers(servers),
         circuit: (machine, circuit) => this.#mesh?.addPath(machine, 'gateway', circuit),
         guest: this.#o.guest,
         roster: (statements) => this.#consider(statements),
@@ -164,58 +263,16 @@ export class Network {
     client.start();
   }
 
-  /** One attempt at the gateway: our own without a socket, another by its addresses in turn. */
-  async #reach(
-    target: GatewayTarget | undefined,
-    signal: AbortSignal,
-  ): Promise<{ transport: Transport; fingerprint: string }> {
-    if (!target) {
-      if (!this.#embedded) throw new NiiaError('gateway_unreachable', 'the embedded gateway is not running');
-      return { transport: this.#embedded.connect(), fingerprint: this.#embedded.fingerprint };
-    }
-    let failure: unknown = new NiiaError(
-      'gateway_unreachable',
-      'no gateway address is known',
-      'Give one with: niia up --gateway URL',
-    );
-    for (const url of target.urls) {
-      try {
-        return await connectWebSocket(url, { fingerprint: target.fingerprint, signal, timeoutMs: dialTimeoutMs });
-      } catch (error) {
-        failure = error;
-      }
-    }
-    throw failure;
-  }
-
-  async #embed(): Promise<EmbeddedGateway> {
-    const { home, identity, team, config, log } = this.#o;
-    const { listen, embeddedPort } = config.current;
-    const address = listen === undefined ? { host: '127.0.0.1', port: embeddedPort ?? 0 } : hostAndPort(listen);
-    const start = (port: number): Promise<EmbeddedGateway> =>
-      EmbeddedGateway.start({ home, identity, roster: team.current, host: address.host, port, log });
-    let gateway: EmbeddedGateway;
-    try {
-      gateway = await start(address.port);
-    } catch (error) {
-      // Nobody else knows a lone machine's port: any other will do. Otherwise members would look for us in vain.
-      const free = listen === undefined && team.current.members.size === 1;
-      if (!(free && error instanceof NiiaError && error.code === 'port_taken')) throw error;
-      gateway = await start(0);
-    }
-    if (listen === undefined && gateway.port !== embeddedPort) config.update({ embeddedPort: gateway.port });
-    return gateway;
-  }
-
   #consider(statements: Parameters<TeamStore['consider']>[0]): void {
     const outcome = this.#o.team.consider(statements);
     if (outcome === 'refused') this.#o.log.warn('a roster that is not valid was refused');
   }
 
   #rosterChanged(): void {
-    this.#embedded?.updateRoster(this.#o.team.current);
+    this.#listener?.gateway?.updateRoster(this.#o.team.current);
     this.#client?.rosterChanged();
     this.#mesh?.rosterChanged();
+    this.#paths?.rosterChanged();
     this.changes.notify();
   }
 

@@ -14,14 +14,20 @@ const gatewayTargetSchema = v.object({
 });
 export type GatewayTarget = v.InferOutput<typeof gatewayTargetSchema>;
 
+const onOff = v.picklist(['on', 'off']);
+
 const configSchema = v.object({
   /** The gateway that this machine dials; absent: it embeds one. */
   gateway: v.optional(gatewayTargetSchema),
-  /** Where the embedded gateway listens, `host:port`; absent: on loopback, at `embeddedPort`. */
+  /** Where this machine listens (and its embedded gateway), `host:port`; absent: on loopback, at `embeddedPort`. */
   listen: v.optional(v.string()),
-  /** The free port that the embedded gateway found at its first start; kept, since other machines know it. */
+  /** The free port that it found at its first start; kept, since other machines know it. */
   embeddedPort: v.optional(v.number()),
   labels: v.optional(v.record(v.string(), v.string()), {}),
+  /** Kinds of paths to other machines beside the gateway's, and looking for them on the local network. */
+  direct: v.optional(onOff, 'on'),
+  p2p: v.optional(onOff, 'on'),
+  lan: v.optional(onOff, 'on'),
   /** The least role that may run commands here with `ask`. */
   ask: v.optional(v.picklist(['operator', 'admin']), 'admin'),
 });

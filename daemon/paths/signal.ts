@@ -1,19 +1,5 @@
 import * as v from 'valibot';
-import { pathKinds } from '../../shared/protocol/shapes.ts';
-
-/** What a WebRTC connection needs to say to its other end (RFC 8829; candidates trickle in, RFC 8838). */
-export const p2pSignalSchema = v.variant('type', [
-  v.object({ type: v.picklist(['offer', 'answer']), sdp: v.pipe(v.string(), v.maxLength(16_384)) }),
-  v.object({
-    type: v.literal('candidate'),
-    candidate: v.object({
-      candidate: v.pipe(v.string(), v.maxLength(1_024)),
-      sdpMid: v.nullish(v.pipe(v.string(), v.maxLength(64))),
-      sdpMLineIndex: v.nullish(v.number()),
-    }),
-  }),
-]);
-export type P2pSignal = v.InferOutput<typeof p2pSignalSchema>;
+import { p2pSignalSchema } from '../webrtc/p2p-signal.ts';
 
 /** Names one attempt; both ends use the name that the initiator chose. */
 const connection = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{8,32}$/));
@@ -35,7 +21,5 @@ export const signalSchema = v.variant('type', [
   /** To the machine with the lower id: make an offer. */
   v.object({ type: v.literal('p2p-wanted') }),
   v.object({ type: v.literal('p2p-ended'), connection }),
-  /** The sender would like the link's data on this kind of path, both ways, while it works. */
-  v.object({ type: v.literal('prefer'), path: v.nullable(v.picklist(pathKinds)) }),
 ]);
 export type Signal = v.InferOutput<typeof signalSchema>;

@@ -87,6 +87,18 @@ async function tour(a: Machine, b: Machine): Promise<void> {
   await a.run(['remote', 'wait', b.name, '--idle', '300', '--timeout', '20']);
   await a.show('remote', 'read', b.name);
   await a.show('remote', 'list', b.name);
+  say(`All ways to ${b.name} stand beside each other; when one dies, the next one takes over:\n`);
+  await settled(a, b);
+  await a.show('remote', 'path', b.name);
+}
+
+/** The ways that take longest are found within a few seconds, where they can be. */
+async function settled(a: Machine, b: Machine): Promise<void> {
+  for (let look = 0; look < 20; look++) {
+    const report = await a.run(['remote', 'path', b.name]);
+    if (!/trying|a moment ago/.test(report)) return;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
 }
 
 function whatNext(a: Machine, b: Machine): void {

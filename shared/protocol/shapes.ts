@@ -66,7 +66,7 @@ export const machineInfoSchema = v.object({
   path: v.nullable(v.picklist(pathKinds)),
   /** Round trip on that path, milliseconds; null where none was measured. */
   rttMs: v.nullable(v.number()),
-  /** Since when it is online or offline. */
+  /** Since when it is online over this path, or offline. */
   since: v.nullable(v.string()),
   lastSeen: v.nullable(v.string()),
   version: v.nullable(v.string()),
@@ -90,6 +90,28 @@ export const machineReportSchema = v.object({
 });
 export type MachineReport = v.InferOutput<typeof machineReportSchema>;
 
+/** The link to one machine, and every path that it has or could have. */
+export const pathReportSchema = v.object({
+  state: v.picklist(['up', 'connecting', 'waiting', 'down']),
+  path: v.nullable(v.picklist(pathKinds)),
+  rttMs: v.nullable(v.number()),
+  /** Since when the state and the path are these. */
+  since: v.nullable(v.string()),
+  /** The kind of path that is used whenever one works (`niia remote path M --pin`). */
+  preferred: v.nullable(v.picklist(pathKinds)),
+  candidates: v.array(
+    v.object({
+      kind: v.picklist(pathKinds),
+      /** `active`, `standby`, `silent`, …; `trying`, `none` or `off` where there is no such path. */
+      state: v.string(),
+      rttMs: v.nullable(v.number()),
+      /** Why it was chosen, or why not. */
+      note: v.string(),
+    }),
+  ),
+});
+export type PathReport = v.InferOutput<typeof pathReportSchema>;
+
 export const daemonStatusSchema = v.object({
   machine: v.object({ name: v.string(), id: v.string(), role: roleSchema, labels: v.record(v.string(), v.string()) }),
   version: v.string(),
@@ -108,19 +130,7 @@ export const daemonStatusSchema = v.object({
     /** Why it is not connected. */
     error: v.nullable(v.string()),
   }),
-  links: v.array(
-    v.object({
-      machine: v.string(),
-      id: v.string(),
-      state: v.picklist(['up', 'connecting', 'waiting', 'down']),
-      path: v.nullable(v.picklist(pathKinds)),
-      rttMs: v.nullable(v.number()),
-      since: v.nullable(v.string()),
-      candidates: v.array(
-        v.object({ kind: v.picklist(pathKinds), state: v.string(), rttMs: v.nullable(v.number()), note: v.string() }),
-      ),
-    }),
-  ),
+  links: v.array(v.object({ machine: v.string(), id: v.string(), ...pathReportSchema.entries })),
   headless: v.array(
     v.object({
       generation: v.string(),

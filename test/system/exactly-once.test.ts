@@ -1,41 +1,13 @@
-import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { killAndWait, type TestMachine, withTeam } from '../support/machine.ts';
-
-/** A standalone gateway on a fixed port, killed and started again at will. */
-class Gateway {
-  readonly #host: TestMachine;
-  #process: ChildProcess | undefined;
-  #listen = '127.0.0.1:0';
-  url = '';
-
-  constructor(host: TestMachine) {
-    this.#host = host;
-  }
-
-  async start(): Promise<void> {
-    const child = this.#host.spawn(['gateway', '--listen', this.#listen, '--state', join(this.#host.home, 'gw')]);
-    this.#process = child;
-    this.url = await new Promise((resolve, reject) => {
-      child.stdout?.once('data', (text: Buffer) => resolve(text.toString().trim()));
-      child.once('exit', (code) => reject(new Error(`the gateway ended with ${code}`)));
-    });
-    this.#listen = new URL(this.url).host;
-  }
-
-  async kill(): Promise<void> {
-    const pid = this.#process?.pid;
-    if (pid !== undefined) await killAndWait(pid);
-  }
-}
+import { TestGateway } from '../support/gateway.ts';
+import { type TestMachine, withTeam } from '../support/machine.ts';
 
 async function withGatewayTeam(
-  body: (a: TestMachine, b: TestMachine, gateway: Gateway) => Promise<void>,
+  body: (a: TestMachine, b: TestMachine, gateway: TestGateway) => Promise<void>,
 ): Promise<void> {
   await withTeam(['A', 'B'], async (a, b) => {
-    const gateway = new Gateway(a);
+    const gateway = new TestGateway(a);
     await gateway.start();
     try {
       for (const machine of [a, b]) await machine.ok('config', 'set', 'gateway', gateway.url);

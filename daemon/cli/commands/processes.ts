@@ -1,12 +1,15 @@
 import { NiiaError } from '../../../shared/errors.ts';
 import type { Run } from '../context.ts';
 import type { Specs } from '../specs/all.ts';
-import { pairs } from '../values.ts';
+import { pairs, waysOf } from '../values.ts';
 
-export const daemon: Run<Specs['daemon']> = async ({ options: { name, gateway, listen, label } }, { home }) => {
+export const daemon: Run<Specs['daemon']> = async (
+  { options: { name, gateway, listen, label, ...ways } },
+  { home },
+) => {
   const labels = pairs(label, '--label');
   const { runDaemon } = await import('../../core/main.ts');
-  await runDaemon({ home, name, gateway, listen, labels });
+  await runDaemon({ home, name, gateway, listen, labels, ways: waysOf(ways) });
 };
 
 export const headless: Run<Specs['headless']> = async ({ options: { generation, machine } }, { home }) => {
@@ -17,11 +20,14 @@ export const headless: Run<Specs['headless']> = async ({ options: { generation, 
   await runHeadless({ home, generation, machine });
 };
 
-export const gateway: Run<Specs['gateway']> = async ({ options: { listen, tls, state } }) => {
+export const gateway: Run<Specs['gateway']> = async ({ options }) => {
+  const { listen, tls, state, turn, 'turn-user': user, 'turn-credential': credential, 'turn-secret': secret } = options;
+  const { turnOptions } = await import('../../gateway/ice.ts');
   const { runGateway } = await import('../../gateway/main.ts');
   await runGateway({
     ...(listen === undefined ? {} : { listen }),
     ...(tls === undefined ? {} : { tls }),
     ...(state === undefined ? {} : { state }),
+    turn: turnOptions({ urls: turn, user, credential, secret }, process.env),
   });
 };

@@ -22,6 +22,10 @@ export function statusText(status: DaemonStatus): string {
   for (const link of status.links) {
     const up = link.state === 'up' ? `${link.path ?? '-'}  ${roundTrip(link.rttMs)}` : ago(link.since);
     rows.push(['link', `${link.machine}  ${paint(link.state, link.state === 'up' ? 'green' : 'yellow')}  ${up}`]);
+    for (const { kind, state, rttMs, note } of link.candidates) {
+      const figures = [kind.padEnd(7), state.padEnd(8), roundTrip(rttMs).padEnd(8), printable(note)].join('  ');
+      rows.push(['', `  ${paint(figures.trimEnd(), 'dim')}`]);
+    }
   }
   for (const server of headless) {
     const parts = [

@@ -6,7 +6,7 @@ import type { Context, Run } from '../context.ts';
 import type { OptionValues } from '../spec.ts';
 import type { Specs } from '../specs/all.ts';
 import { runningDaemon, startDaemon } from '../start-daemon.ts';
-import { pairs } from '../values.ts';
+import { pairs, waysOf } from '../values.ts';
 import { statusText } from './status.ts';
 
 export const up: Run<Specs['up']> = async ({ options }, context) => {
@@ -24,18 +24,19 @@ export const up: Run<Specs['up']> = async ({ options }, context) => {
 };
 
 /** The words that start a daemon with these settings. */
-function flagsOf({ name, gateway, listen, label }: OptionValues<Specs['up']['options']>): string[] {
+function flagsOf({ name, gateway, listen, label, ...ways }: OptionValues<Specs['up']['options']>): string[] {
   return [
     ...(name === undefined ? [] : [`--name=${name}`]),
     ...(gateway === undefined ? [] : [`--gateway=${gateway}`]),
     ...(listen === undefined ? [] : [`--listen=${listen}`]),
     ...label.map((one) => `--label=${one}`),
+    ...Object.entries(waysOf(ways)).map(([key, value]) => `--${key}=${value}`),
   ];
 }
 
 /** Brings a daemon that runs already to these settings; says whether anything had to change. */
 async function apply(
-  { name, gateway, listen }: OptionValues<Specs['up']['options']>,
+  { name, gateway, listen, ...ways }: OptionValues<Specs['up']['options']>,
   labels: Record<string, string>,
   status: DaemonStatus,
   { daemon }: Context,
@@ -48,7 +49,7 @@ async function apply(
     );
   }
   const { config } = await daemon.ask('config.get', {});
-  const wanted: Record<string, string> = {};
+  const wanted: Record<string, string> = { ...waysOf(ways) };
   if (gateway !== undefined && !usesGateway(status, gateway)) wanted['gateway'] = gateway;
   if (listen !== undefined) wanted['listen'] = listen;
   for (const [key, value] of Object.entries(labels)) wanted[`label.${key}`] = value;

@@ -1,4 +1,4 @@
-import { roles } from '../../../shared/protocol/shapes.ts';
+import { pathKinds, roles } from '../../../shared/protocol/shapes.ts';
 import { command } from '../spec.ts';
 
 const role = {
@@ -8,6 +8,14 @@ const role = {
   completes: { from: 'words', words: roles },
 } as const;
 
+const onOff = (what: string) =>
+  ({
+    kind: 'text',
+    value: 'on|off',
+    help: `whether to ${what}; on at first`,
+    completes: { from: 'words', words: ['on', 'off'] },
+  }) as const;
+
 const start = {
   name: { kind: 'text', value: 'N', help: "the machine's name, at its first start" },
   gateway: {
@@ -15,7 +23,10 @@ const start = {
     value: 'URL',
     help: 'use this gateway (the whole URL that niia gateway printed) instead of an embedded one; "embedded" goes back',
   },
-  listen: { kind: 'text', value: 'HOST:PORT', help: 'where the embedded gateway listens, for others to reach it' },
+  listen: { kind: 'text', value: 'HOST:PORT', help: 'where this machine listens, for others to reach it' },
+  direct: onOff('dial other machines straight, and let them'),
+  p2p: onOff('make WebRTC connections to other machines'),
+  lan: onOff('find machines of the team on the local network'),
   label: { kind: 'list', value: 'K=V', help: 'a label of this machine; may be repeated' },
 } as const;
 
@@ -101,7 +112,7 @@ export const machineSpecs = {
   }),
   'config set': command({
     group: 'This machine',
-    summary: 'change a setting: ask, gateway, listen, label.NAME',
+    summary: 'change a setting: ask, gateway, listen, direct, p2p, lan, label.NAME',
     args: ['KEY', 'VALUE'],
     options: {},
     examples: ['niia config set ask operator', 'niia config set label.gpu yes'],
@@ -153,8 +164,28 @@ export const machineSpecs = {
       listen: { kind: 'text', value: 'HOST:PORT', help: 'where to listen; 127.0.0.1:7447 unless given' },
       tls: { kind: 'text', value: 'auto|off|CERT,KEY', help: 'its certificate; auto makes one and keeps it' },
       state: { kind: 'text', value: 'DIR', help: 'where it keeps its certificate', completes: { from: 'folders' } },
+      turn: {
+        kind: 'list',
+        value: 'URL',
+        help: 'a TURN server that machines may use where no straight way is found; may be given several times',
+      },
+      'turn-user': { kind: 'text', value: 'U', help: 'the name to show to the TURN servers' },
+      'turn-credential': { kind: 'text', value: 'C', help: 'its credential; better in NIIA_TURN_CREDENTIAL' },
+      'turn-secret': {
+        kind: 'text',
+        value: 'S',
+        help: 'in place of both: the secret shared with the TURN servers; better in NIIA_TURN_SECRET',
+      },
     },
-    examples: ['niia gateway --listen 0.0.0.0:7447', 'niia gateway --listen 0.0.0.0:443 --tls cert.pem,key.pem'],
+    examples: [
+      'niia gateway --listen 0.0.0.0:7447',
+      'niia gateway --listen 0.0.0.0:443 --tls cert.pem,key.pem',
+      'NIIA_TURN_SECRET=… niia gateway --listen 0.0.0.0:7447 --turn turn:turn.example.org:3478',
+    ],
+    notes: [
+      'It also answers STUN requests, on the UDP port of the same number: let a firewall pass both.',
+      'With a secret (coturn: use-auth-secret) every machine gets a credential of its own, good for a day.',
+    ],
   }),
   'remote status list': command({
     group: 'Other machines',
@@ -162,6 +193,40 @@ export const machineSpecs = {
     args: [],
     options: {},
     examples: ['niia remote status list', 'niia remote status list --json'],
+  }),
+  path: command({
+    group: 'Other machines',
+    summary: 'the ways to a machine, with their figures, and why one was chosen; --pin prefers one',
+    args: [],
+    options: {
+      pin: {
+        kind: 'text',
+        value: 'PATH',
+        help: 'use p2p, direct or gateway whenever it works, both ways; auto leaves it to the ranking again',
+        completes: { from: 'words', words: [...pathKinds, 'auto'] },
+      },
+    },
+    examples: ['niia remote path build-box', 'niia remote path build-box --pin p2p'],
+    remote: true,
+  }),
+  'machine add-address': command({
+    group: 'Other machines',
+    summary: 'where a machine can be dialled, for when nothing else knows it',
+    args: ['MACHINE', 'ADDRESS'],
+    argCompletes: [{ from: 'machines' }],
+    options: {},
+    examples: ['niia machine add-address build-box 192.168.1.20:7447'],
+    notes: ['The machine has to listen there: niia up --listen 0.0.0.0:7447. Who answers is proved by its key.'],
+    remote: true,
+  }),
+  'machine remove-address': command({
+    group: 'Other machines',
+    summary: 'forget an address of a machine',
+    args: ['MACHINE', 'ADDRESS'],
+    argCompletes: [{ from: 'machines' }],
+    options: {},
+    examples: ['niia machine remove-address build-box 192.168.1.20:7447'],
+    remote: true,
   }),
   start: command({
     group: 'Other machines',

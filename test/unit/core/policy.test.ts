@@ -5,7 +5,7 @@ import type { MethodName } from '../../../shared/protocol/methods.ts';
 import { methods } from '../../../shared/protocol/methods.ts';
 import type { Role } from '../../../shared/protocol/shapes.ts';
 
-const config: Config = { labels: {}, ask: 'admin' };
+const config: Config = { labels: {}, ask: 'admin', direct: 'on', p2p: 'on', lan: 'on' };
 
 function may(role: Role, method: MethodName, params: unknown = {}, settings: Config = config): boolean {
   try {
@@ -47,6 +47,11 @@ describe('what another machine may do here', () => {
     'team.join': null,
     'team.role': 'admin',
     'team.remove': 'admin',
+    'path.show': null,
+    'path.pin': null,
+    'path.addAddress': 'admin',
+    'path.removeAddress': 'admin',
+    'path.signal': 'viewer',
   };
 
   it.each(Object.entries(promised))('%s needs %s', (method, least) => {

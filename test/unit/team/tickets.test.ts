@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { joinKey, ticketHash, ticketId } from '../../../daemon/team/invite-code.ts';
+import { joinKey, lanKey, ticketHash, ticketId } from '../../../daemon/team/invite-code.ts';
 import { Tickets } from '../../../daemon/team/tickets.ts';
 import { newHome } from './machines.ts';
 
@@ -26,6 +26,25 @@ function setUp() {
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
 describe('an invite', () => {
+  it('keeps a key for its guests on the local network, which gateways are not told', () => {
+    const { home, clock, tickets } = setUp();
+    const { secret, hash, expiresAt } = tickets.make('viewer', 10 * minute);
+    for (const one of [tickets, new Tickets(home, clock)]) {
+      expect(one.unexpired()).toMatchObject([{ hash, lanKey: lanKey(secret).toString('base64url') }]);
+      expect(one.open()).toEqual([{ hash, expiresAt: expiresAt.toISOString() }]);
+    }
+    clock.pass(10 * minute);
+    expect(tickets.unexpired()).toEqual([]);
+  });
+
+  it('made by a version that knew no local network still counts', () => {
+    const { home, clock, tickets, path } = setUp();
+    const { hash } = tickets.make('viewer', 10 * minute);
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/ *"lanKey".*\n/, ''));
+    expect(new Tickets(home, clock).unexpired()[0]).not.toHaveProperty('lanKey');
+    expect(new Tickets(home, clock).check(hash, 'any machine').role).toBe('viewer');
+  });
+
   it('is found by its hash, before and after a restart, and its secret is nowhere on disk', () => {
     const { home, clock, tickets, path } = setUp();
     const { secret, hash, expiresAt } = tickets.make('viewer', 10 * minute);
