@@ -71,8 +71,8 @@ export class PathFinding {
       webrtc: this.#webrtc,
       dial:
         direct === 'on'
-          ? (machine, url, signal) =>
-              dialDirect(url, { self: identity, team: team.current.team.id, to: machine }, signal)
+          ? (machine, url, signal, timeoutMs) =>
+              dialDirect(url, { self: identity, team: team.current.team.id, to: machine }, signal, timeoutMs)
           : undefined,
       carriers: new Carriers([
         new LinkCarrier(links),

@@ -6,6 +6,9 @@ import { Retry } from './retry.ts';
 
 /** Milliseconds before the next address is tried beside one that does not answer. */
 const staggerMs = 250;
+/** For a connection: where another path works, and where one is missed, since a lost first packet is repeated late. */
+const connectMs = 5_000;
+const urgentConnectMs = 2_000;
 /** The machine with the higher id lets the other one dial first, so that two do not meet half-way. */
 const politeMs = 700;
 
@@ -14,8 +17,8 @@ export interface DirectDialerOptions {
   /** Of the two machines this one dials first. */
   first: boolean;
   book: Pick<AddressBook, 'of' | 'good'>;
-  /** One attempt at one address. */
-  dial: (url: string, signal: AbortSignal) => Promise<Transport>;
+  /** One attempt at one address, which gives up after `timeoutMs`. */
+  dial: (url: string, signal: AbortSignal, timeoutMs: number) => Promise<Transport>;
   ready: (transport: Transport) => void;
   changed: () => void;
 }
@@ -34,13 +37,17 @@ export class DirectDialer {
     if (!options.first) this.#notBefore = performance.now() + politeMs;
   }
 
-  /** Looks at what there is: `have`: a direct path that works, or may yet. */
-  consider(have: boolean, now: number): void {
+  /** Looks at what there is: `have`: a direct path that works, or may yet; `missed`: the link has no path at all. */
+  consider(have: boolean, missed: boolean, now: number): void {
     if (this.#had && !have) this.#retry.ended(now);
     this.#had = have;
     if (have || this.#attempt || now < this.dueAt) return;
     const addresses = this.#o.book.of(this.#o.machine);
-    if (addresses.length > 0) this.#dial(addresses.map(({ url }) => url));
+    if (addresses.length === 0) return;
+    this.#dial(
+      addresses.map(({ url }) => url),
+      missed,
+    );
   }
 
   get dueAt(): number {
@@ -67,12 +74,15 @@ export class DirectDialer {
     this.#attempt?.abort(new NiiaError('cancelled', 'no longer wanted'));
   }
 
-  #dial(urls: readonly string[]): void {
+  #dial(urls: readonly string[], missed: boolean): void {
     const { machine, book, dial, ready, changed } = this.#o;
     const abort = new AbortController();
     this.#attempt = abort;
     race({
-      attempts: urls.map((url) => async (signal: AbortSignal) => ({ url, transport: await dial(url, signal) })),
+      attempts: urls.map((url) => async (signal: AbortSignal) => ({
+        url,
+        transport: await dial(url, signal, missed ? urgentConnectMs : connectMs),
+      })),
       staggerMs,
       signal: abort.signal,
       discard: ({ transport }) => transport.close(),
@@ -87,7 +97,7 @@ export class DirectDialer {
         },
         (error: unknown) => {
           this.#failure = NiiaError.from(error).message;
-          this.#retry.failed(performance.now());
+          this.#retry.failed(performance.now(), missed);
         },
       )
       .finally(() => {

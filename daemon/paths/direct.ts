@@ -3,8 +3,6 @@ import type { Transport } from '../../shared/transport/transport.ts';
 import { connectWebSocket, linkPath } from '../mesh/websocket.ts';
 import { type DialGreeting, greetListener } from './direct-greeting.ts';
 
-const connectMs = 5_000;
-
 /**
  * Dials a machine straight, at an address where it may listen. Its certificate is its own, and any will do: the
  * greeting binds the dialler's proof to it, and the link above proves who answered. No proxy: those are for gateways.
@@ -13,12 +11,13 @@ export async function dialDirect(
   url: string,
   greeting: Omit<DialGreeting, 'certificate'>,
   signal: AbortSignal,
+  timeoutMs: number,
 ): Promise<Transport> {
   const { transport, fingerprint } = await connectWebSocket(new URL(linkPath, url).href, {
     anyCertificate: true,
     what: 'the machine at',
     signal,
-    timeoutMs: connectMs,
+    timeoutMs,
     env: {},
   });
   const abort = (): void => transport.close(new NiiaError('cancelled', 'no longer wanted'));

@@ -6,6 +6,7 @@ import type { Log } from '../home/log.ts';
 import type { Lan } from '../lan/lan.ts';
 import { LanGuest } from '../lan/lan.ts';
 import type { P2pAttempt, WebRtc } from '../webrtc/webrtc.ts';
+import type { Signal } from './signal.ts';
 import { signalSchema } from './signal.ts';
 
 /** Guests that may be on their way in at a time; each had to show an open invite. */
@@ -54,9 +55,10 @@ export class GuestDoor {
       this.#attempts.delete(guest);
       return true;
     };
+    const send = inOrder((signal) => this.#o.lan.sendGuest(guest, signal));
     attempt.rtc = this.#o.webrtc.open(false, {
       // A lost answer is the guest's to notice: it tries again.
-      signal: (signal) => void this.#o.lan.sendGuest(guest, { type: 'p2p', connection, signal }),
+      signal: (signal) => send({ type: 'p2p', connection, signal }),
       connected: (lane) => {
         if (over()) this.#o.guest(ticketHash, lane);
         else lane.close();
@@ -65,6 +67,15 @@ export class GuestDoor {
     });
     return attempt.rtc;
   }
+}
+
+/** Datagrams overtake each other; an offer has to be there before its candidates. */
+function inOrder(send: (signal: Signal) => Promise<boolean>): (signal: Signal) => void {
+  let before: Promise<unknown> = Promise.resolve();
+  return (signal) => {
+    // One that cannot be sent is as good as lost: whoever waits for it tries again.
+    before = before.then(() => send(signal)).catch(() => false);
+  };
 }
 
 export interface LanLaneOptions {
@@ -90,6 +101,7 @@ export async function connectLanGuest({ webrtc, signal, findMs, ...o }: LanLaneO
     else early.push(value);
   };
   const guest = new LanGuest({ ...o, signal: receive });
+  const send = inOrder((out) => guest.send(out));
   try {
     if (!(await guest.find(findMs, signal))) {
       throw new NiiaError(
@@ -105,7 +117,7 @@ export async function connectLanGuest({ webrtc, signal, findMs, ...o }: LanLaneO
       };
       signal.addEventListener('abort', aborted, { once: true });
       attempt = webrtc.open(true, {
-        signal: (out) => void guest.send({ type: 'p2p', connection, signal: out }),
+        signal: (out) => send({ type: 'p2p', connection, signal: out }),
         connected: (lane) => {
           signal.removeEventListener('abort', aborted);
           resolve(lane);

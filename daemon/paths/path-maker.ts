@@ -21,7 +21,7 @@ export interface PathMakerOptions {
   mesh: Pick<Mesh, 'status' | 'addPath'>;
   book: AddressBook;
   /** One attempt to dial a machine straight; undefined: not wanted. */
-  dial: ((machine: string, url: string, signal: AbortSignal) => Promise<Transport>) | undefined;
+  dial: ((machine: string, url: string, signal: AbortSignal, timeoutMs: number) => Promise<Transport>) | undefined;
   /** Undefined: P2P is not wanted. */
   webrtc: Pick<WebRtc, 'open'> | undefined;
   carriers: Carriers;
@@ -47,6 +47,8 @@ interface Way {
   introduce: Retry;
   toldAt: number;
   told: string;
+  /** Whether the link had a path when it was looked at last. */
+  up: boolean;
 }
 
 const works = new Set(['active', 'standby', 'avoided', 'new']);
@@ -170,7 +172,13 @@ export class PathMaker {
       const { candidates, state, preferred } = this.#o.mesh.status(machine);
       const have = (kind: PathKind): boolean => candidates.some((one) => one.kind === kind && works.has(one.state));
       const carried = this.#o.carriers.reaches(machine);
-      way.direct?.consider(have('direct'), now);
+      if (state === 'up' && !way.up) {
+        // Something brought it back: other ways may be open again, too.
+        way.direct?.reset(now);
+        way.p2p?.reset(now);
+      }
+      way.up = state === 'up';
+      way.direct?.consider(have('direct'), state === 'waiting', now);
       if (carried && (have('p2p') || unasked++ < mostUnasked || preferred === 'p2p')) {
         way.p2p?.consider(have('p2p'), carried, now);
       }
@@ -203,7 +211,7 @@ export class PathMaker {
           machine,
           first: lower,
           book,
-          dial: (url, signal) => dial(machine, url, signal),
+          dial: (url, signal, timeoutMs) => dial(machine, url, signal, timeoutMs),
           ready: (transport) => mesh.addPath(machine, 'direct', transport),
           changed: again,
         }),
@@ -219,6 +227,7 @@ export class PathMaker {
       introduce: new Retry(),
       toldAt: Number.NEGATIVE_INFINITY,
       told: '',
+      up: false,
     };
   }
 

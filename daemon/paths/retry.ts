@@ -1,5 +1,12 @@
 /** Pauses between attempts, milliseconds. */
-export const retryTiming = { firstMs: 2_000, longestMs: 60_000, steadyMs: 30_000 } as const;
+export const retryTiming = {
+  firstMs: 2_000,
+  longestMs: 60_000,
+  /** Where nothing works at all, and what is waited for is missed. */
+  urgentMs: 500,
+  /** What lasted this long is tried again at once when it ends. */
+  steadyMs: 30_000,
+} as const;
 
 /** When to try a thing again that may fail for a long time. Pure: times are milliseconds of a clock that never goes back. */
 export class Retry {
@@ -17,8 +24,11 @@ export class Retry {
     return this.#dueAt;
   }
 
-  failed(now: number): void {
-    const pause = Math.min(retryTiming.firstMs * 2 ** this.#failures, retryTiming.longestMs);
+  /** `urgent`: the next attempt follows soon, however many have failed. */
+  failed(now: number, urgent = false): void {
+    const pause = urgent
+      ? retryTiming.urgentMs
+      : Math.min(retryTiming.firstMs * 2 ** this.#failures, retryTiming.longestMs);
     this.#failures = Math.min(this.#failures + 1, 16);
     this.#dueAt = now + pause * (0.9 + 0.2 * this.#random());
     this.#wellSince = undefined;
