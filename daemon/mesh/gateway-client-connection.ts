@@ -67,6 +67,10 @@ interface Peer {
 /** How long after we closed a circuit ourselves the next one comes, so that a conversation that fails at once does not spin. */
 const reopenMs = 500;
 
+/** No team and no inviter has more; a gateway that says so would fill the memory. */
+const mostPeers = 10_000;
+const mostLanes = 256;
+
 /** The machine's side of one connection to a gateway, from the challenge to its end. */
 export class GatewayConnection implements TransportHandler {
   readonly #o: GatewayConnectionOptions;
@@ -262,6 +266,7 @@ export class GatewayConnection implements TransportHandler {
         return;
       }
       case 'guest': {
+        if (this.#lanes.size >= mostLanes) throw new NiiaError('too_large', 'the gateway names too many guests');
         const lane = new Circuit(message.index, this.#gateway.transport, () => {
           this.#lanes.delete(message.index);
           this.#send({ type: 'guest-end', index: message.index });
@@ -311,6 +316,7 @@ export class GatewayConnection implements TransportHandler {
       this.#peers.delete(before);
       peer.circuit?.end(new NiiaError('offline', 'the machine came anew'));
     }
+    if (this.#peers.size >= mostPeers) throw new NiiaError('too_large', 'the gateway names too many machines');
     this.#peers.set(index, { machine, circuit: undefined, awaitsPing: false });
     this.#o.events.present(machine, since);
     this.#open(index);

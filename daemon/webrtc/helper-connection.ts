@@ -52,11 +52,9 @@ export class HelperConnection {
         if (this.#signals <= helperLimits.signals) this.#rtc.signal(message.signal);
         return;
       case 'close':
-        if (message.abrupt) this.#rtc.destroy();
-        else {
-          this.#ending = true;
-          this.#pump();
-        }
+        if (message.abrupt) this.#queue = [];
+        this.#ending = true;
+        this.#pump();
         return;
       case 'open':
       case 'ping':
@@ -91,7 +89,7 @@ export class HelperConnection {
 
   #fail(error: Error): void {
     this.#finish(error);
-    this.#rtc.destroy();
+    this.#rtc.end();
   }
 
   #pump(): void {

@@ -14,14 +14,19 @@ const collectMs = 500;
 export class Helper {
   readonly #pipe: Transport;
   readonly #connections = new Map<number, HelperConnection>();
+  readonly #gather: () => void;
   readonly #exit: () => void;
   #parting = false;
   #collecting: NodeJS.Timeout | undefined;
   #passes = 0;
 
-  /** `exit`: the daemon is gone, or wishes the end, and the other ends of all connections know. */
-  constructor(pipe: Transport, exit: () => void) {
+  /**
+   * `gather`: what is sent in this turn of the event loop may leave at its end, at once. `exit`: the daemon is gone, or
+   * wishes the end, and the other ends of all connections know.
+   */
+  constructor(pipe: Transport, gather: () => void, exit: () => void) {
     this.#pipe = pipe;
+    this.#gather = gather;
     this.#exit = exit;
     pipe.start({
       message: (bytes) => this.#receive(decodeHelperFrame(bytes, toHelperSchema)),
@@ -55,7 +60,10 @@ export class Helper {
         { initiator, iceServers, relayOnly },
         {
           control: (message) => this.#tell(number, message),
-          data: (bytes) => this.#pipe.send(header, bytes),
+          data: (bytes) => {
+            this.#gather();
+            this.#pipe.send(header, bytes);
+          },
           credit: (bytes) => this.#pipe.send(encodeCredit(number, bytes)),
           ended: () => this.#ended(number),
         },

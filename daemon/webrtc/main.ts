@@ -9,10 +9,22 @@ for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => und
 
 const socket = new Socket({ fd: 3 });
 const pipe = new SocketTransport(socket);
+let gathering = false;
+/** The native library calls for each message by itself, and Node ends a tick after each call: that is one write each. */
+function gather(): void {
+  if (gathering) return;
+  gathering = true;
+  socket.cork();
+  setImmediate(() => {
+    gathering = false;
+    socket.uncork();
+  });
+}
+
 try {
   const { Helper } = await import('./helper.ts');
   // The native library's threads and timers would keep the process for seconds.
-  new Helper(pipe, () => process.exit(0));
+  new Helper(pipe, gather, () => process.exit(0));
 } catch (error) {
   socket.once('close', () => process.exit(1));
   const reason = error instanceof Error ? error.message : String(error);

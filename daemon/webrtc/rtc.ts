@@ -123,7 +123,10 @@ export class RtcConnection {
     }
   }
 
-  /** Closes once the other side has all that was sent. */
+  /**
+   * Closes once the other side has all that was sent. The end of a channel itself is told by one datagram, which may be
+   * lost; then the other side would not hear of it for half a minute.
+   */
   end(): void {
     if (this.#closed || this.#ending) return;
     const channel = this.#channel;

@@ -10,10 +10,14 @@ export const limits = {
   data: 16 << 10,
   /** Bytes a sender may have in flight on one stream before the receiver has consumed them. */
   window: 256 << 10,
+  /** Streams of one call, each way. */
+  streams: 8,
   /** Calls that one peer may have open at the other at a time. */
   openCalls: 1024,
   /** Events that wait for a handler before the call is refused. */
   pendingEvents: 256,
+  /** Characters of an error's message, and of its hint, that are told to the other side. */
+  errorText: 4096,
   /** How long a connection may take to say hello. */
   helloMs: 10_000,
 } as const;
