@@ -87,7 +87,11 @@ async function suite(name, project, env = {}) {
 }
 
 mkdirSync(artifacts, { recursive: true });
-await ensureDebianPackages(['git', 'tmux', 'chromium']);
+await ensureDebianPackages([
+  ...['git', 'tmux', 'chromium'],
+  // The network laboratory, and a TURN server.
+  ...['iproute2', 'nftables', 'python3-minimal', 'coturn'],
+]);
 await check('format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']);
 await check('types', 'npm', ['run', '--silent', 'check:types']);
 await check('imports', 'npm', ['run', '--silent', 'check:imports']);

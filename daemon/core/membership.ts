@@ -60,7 +60,7 @@ export class Membership {
     return { team: this.#o.team.current.team };
   }
 
-  invite(role: Role, expiresMs: number): ResultOf<'team.invite'> {
+  async invite(role: Role, expiresMs: number): Promise<ResultOf<'team.invite'>> {
     const { network, tickets, team, identity } = this.#o;
     this.#mustBeAdmin('invite');
     const { gateway } = network;
@@ -72,7 +72,8 @@ export class Membership {
       );
     }
     const { secret, hash, expiresAt } = tickets.make(role, expiresMs);
-    network.offerTicket(hash, expiresAt.toISOString());
+    // The code is of use once it is given out: over a slow line the gateway may have to be waited for.
+    await network.offerTicket(hash, expiresAt.toISOString());
     const code = encodeInvite({
       team: team.current.team.id,
       inviterKey: identity.noiseKey,

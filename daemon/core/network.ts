@@ -226,8 +226,9 @@ export class Network {
     });
   }
 
-  offerTicket(hash: string, expiresAt: string): void {
-    this.#client?.offerTicket(hash, expiresAt);
+  /** Resolves with whether a guest with this ticket can come through the gateway from now on. */
+  async offerTicket(hash: string, expiresAt: string): Promise<boolean> {
+    return (await this.#client?.offerTicket(hash, expiresAt)) ?? false;
   }
 
   dropTicket(hash: string): void {
@@ -259,7 +260,7 @@ export class Network {
       log,
     });
     this.#client = client;
-    for (const ticket of this.#o.tickets()) client.offerTicket(ticket.hash, ticket.expiresAt);
+    for (const ticket of this.#o.tickets()) void client.offerTicket(ticket.hash, ticket.expiresAt);
     client.start();
   }
 

@@ -101,6 +101,7 @@ export class Guests {
           throw new NiiaError('bad_request', 'a ticket is not valid');
         }
         this.#tickets.offer(message.hash, inviter, expiresAt);
+        line.send({ type: 'ticket-taken', hash: message.hash });
         return;
       }
       case 'ticket-drop':

@@ -49,6 +49,7 @@ export interface GatewayConnectionEvents {
   absent(machine: string, lastSeen: string | null): void;
   circuit(machine: string, circuit: Transport): void;
   guest(ticketHash: string, lane: Transport): void;
+  ticketTaken(hash: string): void;
   roster(statements: SignedStatement[]): void;
   /** STUN and TURN servers, in place of those before. */
   ice(servers: IceServer[]): void;
@@ -275,6 +276,9 @@ export class GatewayConnection implements TransportHandler {
         this.#o.events.guest(message.ticket, lane);
         return;
       }
+      case 'ticket-taken':
+        this.#o.events.ticketTaken(message.hash);
+        return;
       case 'guest-gone': {
         const lane = this.#lanes.get(message.index);
         this.#lanes.delete(message.index);

@@ -53,10 +53,15 @@ export interface GatewayClientOptions {
   heartbeat?: HeartbeatTimes;
 }
 
+/** How long whoever offers a ticket waits for the gateway to have it. */
+const ticketMs = 3_000;
+
 /** Keeps this machine connected to its gateway, for ever. */
 export class GatewayClient {
   readonly #o: GatewayClientOptions;
   readonly #tickets = new Map<string, string>();
+  /** Who waits for the gateway to have a ticket. */
+  readonly #offered = new Map<string, () => void>();
   #reconnect: ReconnectState = { phase: 'stopped' };
   #timer: NodeJS.Timeout | undefined;
   #dial: AbortController | undefined;
@@ -78,10 +83,24 @@ export class GatewayClient {
     return this.#connection?.rttMs ?? null;
   }
 
-  /** Lets one guest in who shows the ticket with this hash, until `expiresAt` (ISO 8601) or `dropTicket`. */
-  offerTicket(hash: string, expiresAt: string): void {
+  /**
+   * Lets one guest in who shows the ticket with this hash, until `expiresAt` (ISO 8601) or `dropTicket`. Resolves with
+   * whether the gateway has it by now; where it is away it gets it later.
+   */
+  offerTicket(hash: string, expiresAt: string): Promise<boolean> {
     this.#tickets.set(hash, expiresAt);
-    if (this.#connection?.connected) this.#connection.offerTicket(hash, expiresAt);
+    const connection = this.#connection;
+    if (!connection?.connected) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const settle = (taken: boolean): void => {
+        clearTimeout(timer);
+        this.#offered.delete(hash);
+        resolve(taken);
+      };
+      const timer = setTimeout(() => settle(false), ticketMs);
+      this.#offered.set(hash, () => settle(true));
+      connection.offerTicket(hash, expiresAt);
+    });
   }
 
   dropTicket(hash: string): void {
@@ -154,6 +173,7 @@ export class GatewayClient {
         absent: (machine, lastSeen) => events.absent(machine, lastSeen),
         circuit: (machine, circuit) => events.circuit(machine, circuit),
         guest: (ticketHash, lane) => events.guest(ticketHash, lane),
+        ticketTaken: (hash) => this.#offered.get(hash)?.(),
         roster: (statements) => events.roster(statements),
         ice: (servers) => events.ice?.(servers),
         welcomed: () => this.#welcomed(connection),

@@ -4,6 +4,8 @@ export interface OutFrame {
   readonly head: Uint8Array;
   readonly body: Uint8Array;
   readonly size: number;
+  /** When it was last sent. */
+  sentAt: number;
 }
 
 /** Everything written and not yet acknowledged, in order; `take` hands out what is to be sent next. */
@@ -51,6 +53,11 @@ export class Outbox {
     return this.#bytes - this.#inFlight;
   }
 
+  /** When the oldest frame that is in flight was sent; undefined where none is. */
+  get oldestAt(): number | undefined {
+    return this.#next > this.#acknowledged ? this.#frames[this.#start]?.sentAt : undefined;
+  }
+
   /** `frame.counter` is `end`. */
   add(frame: OutFrame): void {
     this.#frames.push(frame);
@@ -62,12 +69,13 @@ export class Outbox {
     return this.#frames[this.#start + this.#next - this.#acknowledged];
   }
 
-  take(): OutFrame | undefined {
+  take(now: number): OutFrame | undefined {
     const frame = this.peek();
     if (!frame) return undefined;
     this.#next++;
     this.#highest = Math.max(this.#highest, this.#next);
     this.#inFlight += frame.size;
+    frame.sentAt = now;
     return frame;
   }
 

@@ -117,12 +117,15 @@ export class LinkPaths {
 
   /**
    * Avoids the active path where data waits and it clearly delivers less than another one that works is known to
-   * deliver, or next to nothing while another one has not been tried.
+   * deliver, or next to nothing while another one has not been tried. `oldestMs`: how long the oldest of `inFlight`
+   * bytes has been on its way.
    */
-  judgeRate(now: number): void {
+  judgeRate(now: number, oldestMs: number, inFlight: number): void {
     const active = this.#active;
     if (!active || active.kind === this.preferred) return;
-    const present = active.rate.present(now);
+    // A little that takes long says the same as much that goes on and on.
+    const overdue = oldestMs > Math.max(timing.crawlMs, 4 * (active.ownRttMs ?? 0));
+    const present = overdue ? inFlight / oldestMs : active.rate.present(now);
     if (present === undefined) return;
     let known = true;
     let quickest: LinkPath | undefined;
@@ -135,7 +138,7 @@ export class LinkPaths {
     }
     if (quickest && present * muchFaster < most) {
       active.avoidSlow(now, `data moved less than half as fast there as on ${quickest.kind}`);
-    } else if (!known && present < crawl) {
+    } else if (!known && (overdue || present < crawl)) {
       active.avoidSlow(now, 'data crawled there');
     } else if (known) {
       active.quickEnough();

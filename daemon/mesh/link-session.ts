@@ -135,6 +135,6 @@ export class LinkSession {
     const { head, associated } = sealedHead('data', this.tag, counter, { more, internal });
     const { tag, ciphertext } = this.#dataOut.seal(counter, associated, plaintext);
     putTag(head, tag);
-    this.outbox.add({ counter, head, body: ciphertext, size: head.length + ciphertext.length });
+    this.outbox.add({ counter, head, body: ciphertext, size: head.length + ciphertext.length, sentAt: 0 });
   }
 }

@@ -92,7 +92,7 @@ export class LinkTransfer {
     const frame = outbox.peek();
     if (!active || !frame || !active.window.admits(outbox.inFlight, frame.size)) return undefined;
     if (frame.counter < outbox.highest) this.#stats.resent++;
-    outbox.take();
+    outbox.take(now);
     // Of a frame that was sent twice nobody can tell which one was acknowledged.
     if (frame.counter >= this.#freshFrom) active.window.sent(frame.counter, outbox.inFlight, now);
     this.#unblock();
@@ -231,7 +231,8 @@ export class LinkTransfer {
       this.#paths.active?.avoid(now, 'data did not move on it');
       this.#progressAt = now;
     }
-    this.#paths.judgeRate(now);
+    const { oldestAt, inFlight } = this.session.outbox;
+    this.#paths.judgeRate(now, oldestAt === undefined ? 0 : now - oldestAt, inFlight);
     this.judge(now);
   }
 

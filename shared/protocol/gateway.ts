@@ -97,6 +97,8 @@ export const toMachineSchema = v.variant('type', [
   v.object({ type: v.literal('circuit-reset'), index }),
   /** To a guest: talk to the inviter as `index`. */
   v.object({ type: v.literal('lane'), index }),
+  /** To the inviter: guests with this ticket are let in from now on. */
+  v.object({ type: v.literal('ticket-taken'), hash: v.string() }),
   /** To the inviter: a guest with this ticket (its hash) talks as `index`. */
   v.object({ type: v.literal('guest'), index, ticket: v.string() }),
   v.object({ type: v.literal('guest-gone'), index }),

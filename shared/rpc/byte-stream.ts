@@ -69,9 +69,10 @@ export class ByteSink {
     this.#flush();
   }
 
-  /** The receiver consumed `bytes`. */
+  /** The receiver consumed `bytes`. Throws `too_large` where it grants more than a window, which it cannot have consumed. */
   grant(bytes: number): void {
     this.#credit += bytes;
+    if (this.#credit > limits.window) throw new NiiaError('too_large', 'a stream was granted more than its window');
     this.#flush();
     if (this.#pendingBytes > 0) return;
     this.#wake();

@@ -72,7 +72,7 @@ export class Call {
     for (const event of this.#events.splice(0)) handler(event);
   }
 
-  /** Our sending end of stream `stream` (0 to 255). */
+  /** Our sending end of stream `stream` (0 to 7). */
   sink(stream: number): ByteSink {
     let sink = this.#sinks.get(stream);
     if (!sink) {
@@ -86,7 +86,7 @@ export class Call {
     return sink;
   }
 
-  /** Our receiving end of stream `stream` (0 to 255). */
+  /** Our receiving end of stream `stream` (0 to 7). */
   source(stream: number): ByteSource {
     let source = this.#sources.get(stream);
     if (!source) {

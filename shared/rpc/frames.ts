@@ -1,3 +1,4 @@
+import type { WireError } from '../errors.ts';
 import { NiiaError } from '../errors.ts';
 import { limits } from '../protocol/limits.ts';
 
@@ -85,6 +86,12 @@ export const encode = {
     }
     return { head, body };
   },
+  /** What failed, shortened where a request put too much of itself into the message. */
+  error(ours: boolean, call: number, { code, message, hint }: NiiaError): Encoded {
+    const wire: WireError = { code, message: message.slice(0, limits.errorText) };
+    if (hint !== undefined) wire.hint = hint.slice(0, limits.errorText);
+    return encode.json('error', ours, call, wire);
+  },
   cancel(ours: boolean, call: number): Encoded {
     return { head: startFrame('cancel', ours, call, 0) };
   },
@@ -119,6 +126,12 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
+function streamOf(rest: Uint8Array): number {
+  const [stream] = rest;
+  if (stream === undefined || stream >= limits.streams) throw bad(`no call has the stream ${stream ?? '(none)'}`);
+  return stream;
+}
+
 /** Decodes one frame; `mine` is true when the call was opened by the side that decodes. Throws `bad_request`. */
 export function decode(message: Uint8Array): Frame {
   if (message.length < headBytes) throw bad('too short');
@@ -128,7 +141,6 @@ export function decode(message: Uint8Array): Frame {
   const mine = (first & receiversCall) !== 0;
   const call = view.getUint32(1);
   const rest = message.subarray(headBytes);
-  const stream = rest[0];
   switch (type) {
     case 'hello':
     case 'error':
@@ -144,14 +156,12 @@ export function decode(message: Uint8Array): Frame {
     case 'cancel':
       return { type, mine, call };
     case 'data':
-      if (stream === undefined) throw bad('no stream');
-      return { type, mine, call, stream, bytes: rest.subarray(1) };
+      return { type, mine, call, stream: streamOf(rest), bytes: rest.subarray(1) };
     case 'credit':
-      if (stream === undefined || rest.length !== 5) throw bad('credit of the wrong length');
-      return { type, mine, call, stream, granted: view.getUint32(headBytes + 1) };
+      if (rest.length !== 5) throw bad('credit of the wrong length');
+      return { type, mine, call, stream: streamOf(rest), granted: view.getUint32(headBytes + 1) };
     case 'end':
-      if (stream === undefined) throw bad('no stream');
-      return { type, mine, call, stream };
+      return { type, mine, call, stream: streamOf(rest) };
     default:
       throw bad(`unknown type ${first}`);
   }

@@ -274,7 +274,7 @@ export class Peer {
       body,
     );
     if (this.#incoming.size >= limits.openCalls) {
-      call.post(encode.json('error', false, id, new NiiaError('busy', 'too many open calls on one connection')));
+      call.post(encode.error(false, id, new NiiaError('busy', 'too many open calls on one connection')));
       return;
     }
     this.#incoming.set(id, call);
@@ -296,7 +296,7 @@ export class Peer {
       last = encode.withBody('result', false, call.id, reply.value, reply.body);
     } catch (error) {
       // What ended the call is what the caller is told, not what its handler made of it.
-      last = encode.json('error', false, call.id, NiiaError.from(call.signal.aborted ? call.signal.reason : error));
+      last = encode.error(false, call.id, NiiaError.from(call.signal.aborted ? call.signal.reason : error));
     }
     if (this.#closed) return;
     call.post(last);

@@ -19,6 +19,7 @@ const lengthBytes = 4;
 /** Below this a copy into one buffer is cheaper than a second write. */
 const copyBelow = 4 << 10;
 const highWatermark = 256 << 10;
+const mostChunks = 1024;
 
 /** Messages over a byte stream: each is preceded by its length as an unsigned 32-bit big-endian number. */
 export class SocketTransport implements Transport {
@@ -91,6 +92,11 @@ export class SocketTransport implements Transport {
   #receive(chunk: Uint8Array): void {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
+    // A message that comes in crumbs must not cost a hundred times its size.
+    if (this.#chunks.length >= mostChunks) {
+      this.#chunks = [this.#take(this.#buffered)];
+      this.#buffered = this.#chunks[0]?.length ?? 0;
+    }
     while (!this.#closed) {
       if (this.#length < 0) {
         if (this.#buffered < lengthBytes) return;
@@ -123,15 +129,17 @@ export class SocketTransport implements Transport {
     }
     const out = new Uint8Array(count);
     let filled = 0;
+    let whole = 0;
     while (filled < count) {
-      const chunk = this.#chunks[0];
+      const chunk = this.#chunks[whole];
       if (!chunk) throw new NiiaError('internal', 'the receive buffer is shorter than its count');
       const part = chunk.subarray(0, count - filled);
       out.set(part, filled);
       filled += part.length;
-      if (part.length === chunk.length) this.#chunks.shift();
-      else this.#chunks[0] = chunk.subarray(part.length);
+      if (part.length === chunk.length) whole++;
+      else this.#chunks[whole] = chunk.subarray(part.length);
     }
+    this.#chunks.splice(0, whole);
     return out;
   }
 

@@ -239,6 +239,7 @@ describe('a machine', () => {
           helloMs: 10_000,
           events: {
             welcomed: () => undefined,
+            ticketTaken: () => undefined,
             present: () => undefined,
             absent: () => undefined,
             circuit: (_, circuit) => {
