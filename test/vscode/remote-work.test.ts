@@ -19,7 +19,9 @@ describe('a window in a team of two', () => {
   const inWindow = (name: string, test: (wb: Workbench) => Promise<void>) =>
     withWorkbench(name, { vsix: [vsix], env: windowEnvironment(a) }, async (wb) => {
       await wb.openView('niia.machines');
-      await wb.tree('Machines').waitForRow('MACHINE-B', (row) => /gateway · (<1|\d+) ms · \d/.test(row.description));
+      await wb
+        .tree('Machines')
+        .waitForRow('MACHINE-B', (row) => /(direct|p2p|gateway) · (<1|\d+) ms · \d/.test(row.description));
       await test(wb);
     });
 
@@ -50,7 +52,7 @@ describe('a window in a team of two', () => {
       expect(text.split('\n').slice(0, 11)).toEqual([...lines, 'over']);
       await wb.terminals.type('echo typed once $((40+2))\n');
       await wb.terminals.waitForText(/^typed once 42$/m);
-      await tree.waitForRow('MACHINE-B', (row) => row.description.includes('gateway'));
+      await tree.waitForRow('MACHINE-B', (row) => /direct|p2p|gateway/.test(row.description));
       await b.niia('kill', '--session', 'work');
     }));
 
@@ -106,6 +108,7 @@ describe('a window in a team of two', () => {
       await b.niia('up');
       // The session outlived its daemon, and its terminal comes back by itself.
       await tree.waitForRow('kept', (row) => row.description.includes('1 viewer'));
+      await wb.terminals.select(/^kept — MACHINE-B/);
       await wb.terminals.type('exit\n');
       await until('the terminal to close with its session', async () => (await back()).length === 0);
     }));
