@@ -12,11 +12,12 @@ interface Scenario {
   build: (lab: Lab) => Promise<Site>;
   /** The path that the link must have come to. */
   path: 'direct' | 'p2p' | 'gateway';
+  /** Another that will do: where both lose packets, which one is clearly quicker is a matter of luck. */
+  orPath?: 'gateway';
   /** Of the probe that goes both ways; 2 MB unless said. */
   bytes?: number;
-  /** Bounds, where they are not the usual ones; ms. */
+  /** Where it is not the usual bound; ms. */
   firstByteWithinMs?: number;
-  pathWithinMs?: number;
   /** What happens to the network once both are in one team. */
   formed?: (site: Site) => Promise<void>;
   /** What else must hold; returns what the table says of it. */
@@ -88,7 +89,7 @@ const scenarios: Scenario[] = [
       return `UDP cut in mid-stream: gateway after ${Math.round(longestGapMs)} ms`;
     },
   },
-  { name: 'symmetric × symmetric', path: 'gateway', build: natted('symmetric', 'symmetric') },
+  { name: 'symmetric × symmetric', path: 'gateway', build: natted('symmetric', 'symmetric'), also: outlivesSilence() },
   {
     name: 'both behind one NAT',
     path: 'p2p',
@@ -143,7 +144,7 @@ const scenarios: Scenario[] = [
       b: await lab.host('b'),
       upB: ['--listen', '0.0.0.0:7447'],
     }),
-    also: carriesOnWithoutGateway('direct'),
+    also: inTurn(carriesOnWithoutGateway('direct'), outlivesSilence()),
   },
   {
     name: 'the gateway cut off, both in one LAN',
@@ -176,6 +177,7 @@ const scenarios: Scenario[] = [
       const router = await lab.router('port-restricted');
       return { a: await lab.host('a', { behind: router }), b: await lab.host('b', { behind: router }) };
     },
+    also: outlivesSilence(),
   },
   {
     name: 'one direction black-holed in mid-stream',
@@ -203,7 +205,7 @@ const scenarios: Scenario[] = [
     path: 'p2p',
     bytes: 100_000,
     firstByteWithinMs: 15_000,
-    pathWithinMs: 20_000,
+    orPath: 'gateway',
     build: async (lab) => ({
       gateway: await lab.host('gateway'),
       a: await lab.host('a', { shape: {} }),
@@ -245,7 +247,7 @@ async function judge(scenario: Scenario, scene: Scene, site: Site): Promise<void
     scene.firstByteAt(),
     scenario.path === 'gateway'
       ? scene.watchPath('p2p', startedAt, nothingBetterMs)
-      : scene.watchPath(scenario.path, startedAt, scenario.pathWithinMs ?? pathWithinMs),
+      : scene.watchPath(scenario.path, startedAt, pathWithinMs),
   ]);
   const last = sightings.at(-1);
   const why = last?.path === scenario.path ? '' : `${JSON.stringify(sightings)} ${await scene.explain()}`;
@@ -260,7 +262,7 @@ async function judge(scenario: Scenario, scene: Scene, site: Site): Promise<void
   };
   rows.set(scenario.name, row);
   Object.assign(row, await exactBytes(scene, scenario.bytes ?? 2_000_000));
-  expect(row.path, why).toBe(scenario.path);
+  expect([scenario.path, scenario.orPath], why).toContain(row.path);
   expect(row.firstByteMs).toBeLessThan(scenario.firstByteWithinMs ?? firstByteMs);
   if (scenario.also && row.path === scenario.path) row.note = await scenario.also(scene, site);
 }
@@ -279,6 +281,31 @@ async function exactBytes(scene: Scene, bytes: number): Promise<{ bytes: number;
   const read = await scene.a.run(['remote', 'read', 'B', '--session', id, '--raw', '--since', '0', '--follow']);
   expect(read.stdout.equals(there), `${read.stdout.length} of ${bytes} bytes`).toBe(true);
   return { bytes: 2 * bytes, bytesPerSecond: (2 * bytes * 1000) / ms };
+}
+
+type Also = NonNullable<Scenario['also']>;
+
+function inTurn(...all: Also[]): Also {
+  return async (scene, site) => {
+    const notes: string[] = [];
+    for (const also of all) notes.push(await also(scene, site));
+    return notes.join('; ');
+  };
+}
+
+/** Nothing of A's arrives for a while, in mid-stream, and nobody is told; then everything is as before. */
+function outlivesSilence(ms = 10_000): Also {
+  return async (scene, { a }) => {
+    const lines = ms / 10 + 300;
+    const { text, resumedMs } = await scene.stream(counting(lines), async () => {
+      await a.cut();
+      await pause(ms);
+      await a.mend();
+    });
+    expect(text).toBe(counted(lines));
+    expect(resumedMs).toBeLessThan(backMs);
+    return `A cut off for ${ms / 1_000} s: bytes go on ${Math.round(resumedMs ?? 0)} ms after its return`;
+  };
 }
 
 /** The gateway vanishes while something streams; then B starts anew and must find A without it. */
