@@ -2,10 +2,9 @@ import { memoryTransportPair } from '../../shared/transport/memory-transport.ts'
 import type { Transport } from '../../shared/transport/transport.ts';
 import type { Home } from '../home/home.ts';
 import { Log } from '../home/log.ts';
-import { gatewayOrigin } from '../mesh/gateway-url.ts';
 import type { Identity } from '../team/identity.ts';
 import type { Roster } from '../team/roster.ts';
-import { isLoopback, reachableHosts } from './addresses.ts';
+import { isLoopback } from './addresses.ts';
 import { ownCertificate } from './certificate.ts';
 import { IceOffer } from './ice.ts';
 import type { GatewayListener } from './listener.ts';
@@ -31,8 +30,6 @@ export interface EmbeddedGatewayOptions {
 export class EmbeddedGateway {
   readonly fingerprint: string;
   readonly port: number;
-  /** `wss://host:port` for each address at which others reach it, best first. */
-  readonly urls: string[];
   readonly #server: GatewayServer;
   readonly #listener: GatewayListener;
   readonly #stun: StunServer | undefined;
@@ -42,12 +39,11 @@ export class EmbeddedGateway {
     server: GatewayServer,
     listener: GatewayListener,
     stun: StunServer | undefined,
-    { host, roster }: EmbeddedGatewayOptions,
+    { roster }: EmbeddedGatewayOptions,
     fingerprint: string,
   ) {
     this.fingerprint = fingerprint;
     this.port = listener.port;
-    this.urls = reachableHosts(host).map((reachable) => gatewayOrigin(reachable, listener.port));
     this.#server = server;
     this.#listener = listener;
     this.#stun = stun;

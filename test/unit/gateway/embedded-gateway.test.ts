@@ -12,6 +12,8 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { Transport } from '../../../shared/transport/transport.ts';
 import { at, log, memberOf, newIdentity, newTeam, Probe, Recorder, scratch } from './machines.ts';
 
+const urlOf = ({ port }: { port: number }): string => `wss://127.0.0.1:${port}`;
+
 async function embed() {
   const { roster, machines } = newTeam(['a', 'b']);
   const home = new Home(scratch());
@@ -33,7 +35,7 @@ async function embed() {
   await own.hello(machines[0]!, roster);
   await own.next('welcome');
   const dial = async (): Promise<Probe> => {
-    const { transport } = await connectWebSocket(gateway.urls[0]!, { fingerprint: gateway.fingerprint });
+    const { transport } = await connectWebSocket(urlOf(gateway), { fingerprint: gateway.fingerprint });
     onTestFinished(() => transport.close());
     return new Probe(transport);
   };
@@ -53,8 +55,7 @@ function listen(lane: Transport): Recorder<string> {
 
 describe('an embedded gateway', () => {
   it('joins its own daemon, in process, with machines that come over TLS', async () => {
-    const { gateway, roster, machines, own, dial } = await embed();
-    expect(gateway.urls).toEqual([`wss://127.0.0.1:${gateway.port}`]);
+    const { roster, machines, own, dial } = await embed();
     const b = await dial();
     await b.hello(machines[1]!, roster);
     const welcome = await b.next('welcome');
@@ -107,7 +108,7 @@ describe('an embedded gateway', () => {
       identity: machines[1]!,
       software: 'test',
       roster: () => roster,
-      dial: (signal) => connectWebSocket(gateway.urls[0]!, { fingerprint: gateway.fingerprint, signal }),
+      dial: (signal) => connectWebSocket(urlOf(gateway), { fingerprint: gateway.fingerprint, signal }),
       events: {
         state: ({ state }) => states.push(state),
         present: () => undefined,
@@ -169,7 +170,7 @@ describe('a guest', () => {
       expiresAt: new Date(Date.now() + 60_000).toISOString(),
     });
     await set.own.settled();
-    const options = { urls: set.gateway.urls, fingerprint: set.gateway.fingerprint, ticket: 'ticket', signal };
+    const options = { urls: [urlOf(set.gateway)], fingerprint: set.gateway.fingerprint, ticket: 'ticket', signal };
     return { ...set, options };
   }
 
@@ -179,7 +180,7 @@ describe('a guest', () => {
     await once(free, 'listening');
     const dead = `wss://127.0.0.1:${(free.address() as AddressInfo).port}`;
     free.close();
-    const lane = await connectGuest({ ...options, urls: [dead, ...gateway.urls] });
+    const lane = await connectGuest({ ...options, urls: [dead, urlOf(gateway)] });
     const heard = listen(lane);
     lane.send(Buffer.from('kno'), Buffer.from('ck'));
     const { index, payload } = await own.nextRelay();
