@@ -139,6 +139,8 @@ export class TerminalClient extends Client {
 export class PipeClient extends Client {
   #child;
   #exited;
+  /** How much it has written. */
+  bytes = 0;
 
   /**
    * @param {string} name
@@ -150,12 +152,25 @@ export class PipeClient extends Client {
     this.#child = spawn(file, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     this.pid = this.#child.pid ?? 0;
     let errors = '';
-    this.#child.stdout.on('data', (bytes) => this.receive(bytes));
+    this.#child.stdout.on('data', (bytes) => {
+      this.bytes += bytes.length;
+      this.receive(bytes);
+    });
     this.#child.stderr.setEncoding('utf8').on('data', (text) => {
       errors += text;
     });
     this.#exited = once(this.#child, 'close').then(([code, signal]) => {
       this.ended(`${signal ?? `exit code ${code}`}${errors && `, saying ${errors.trim()}`}`);
+    });
+  }
+
+  /**
+   * Waits until it has written so much in all.
+   * @param {number} count
+   */
+  async received(count) {
+    await this.watch(`${count} bytes`, (_, /** @type {(value: void) => void} */ done) => {
+      if (this.bytes >= count) done();
     });
   }
 

@@ -24,8 +24,8 @@ const longestMs = 8000;
  */
 export async function measureMemory(scratch, RpcProbe, { full }) {
   const machine = new Machine(scratch, 'M');
-  await machine.run('up');
-  await machine.run('start');
+  await machine.ok('up');
+  await machine.ok('start');
   const { pid } = machine.headless;
   const probe = await RpcProbe.open(machine.home);
   try {
@@ -38,7 +38,7 @@ export async function measureMemory(scratch, RpcProbe, { full }) {
     return { sessions, empty, idle, full: full ? await filled(scratch, probe, ids, pid) : undefined };
   } finally {
     probe.close();
-    await machine.run('down', '--sessions');
+    await machine.ok('down', '--sessions');
   }
 }
 

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as after } from 'node:timers/promises';
 
 /** A process whose use of the processor is told apart. @typedef {{ label: string, pid: number }} Watched */
 
@@ -49,4 +50,40 @@ export function memoryOf(pid) {
   const field = (/** @type {string} */ name) =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024;
   return { pss: field('Pss'), rss: field('Rss') };
+}
+
+/**
+ * The processes that a process has started and that still run.
+ * @param {number} parent
+ */
+export function childrenOf(parent) {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((name) => {
+    try {
+      const status = readFileSync(`/proc/${name}/status`, 'utf8');
+      if (Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]) !== parent || /^State:\s+Z/m.test(status)) return [];
+      return [{ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'utf8') }];
+    } catch (error) {
+      // It ended meanwhile.
+      if (['ENOENT', 'ESRCH'].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return [];
+      throw error;
+    }
+  });
+}
+
+/** Kills a process and waits until it has ended. @param {number} pid */
+export async function killAndWait(pid) {
+  process.kill(pid, 'SIGKILL');
+  while (isAlive(pid)) await after(1);
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
+  try {
+    // A zombie has ended; only its parent has not noticed.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(/** @type {NodeJS.ErrnoException} */ (error).code ?? '')) return false;
+    throw error;
+  }
 }

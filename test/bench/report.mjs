@@ -1,6 +1,7 @@
 import { cpus, loadavg } from 'node:os';
 import { bulkRates } from './bulk.mjs';
 import { echoMedians, echoRatio } from './echo.mjs';
+import { hops as hopNames } from './hops.mjs';
 import { perSession } from './memory.mjs';
 import { median, medianRatio } from './statistics.mjs';
 
@@ -12,11 +13,14 @@ export const names = {
   here: 'niia, this machine',
   embedded: 'niia, gateway in the daemon',
   standalone: 'niia, gateway of its own',
+  direct: 'niia, direct',
+  p2p: 'niia, P2P',
+  channel: 'bare WebRTC channel',
 };
 
 /**
  * @typedef {{ name: string, value: number, limit: number, unit: string, met: boolean }} Aim
- * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[], aims: Aim[] }} Results
+ * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[] } & import('./report-links.mjs').LinkResults & { aims: Aim[] }} Results
  * @typedef {{ log: import('./bulk.mjs').LogFile, ways: import('./bulk.mjs').BulkResult[] }} Bulk
  * @typedef {{ cores: number, processor: string, node: string, platform: string, load: number }} Host
  */
@@ -47,7 +51,7 @@ export function say(text = '') {
  * @param {string[]} head
  * @param {string[][]} rows
  */
-function table(head, rows) {
+export function table(head, rows) {
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => (row[column] ?? '').length)));
   for (const row of [head, ...rows]) {
     const cells = row.map((cell, column) =>
@@ -57,8 +61,8 @@ function table(head, rows) {
   }
 }
 
-const micros = (/** @type {number} */ value) => `${value.toFixed(0)} µs`;
-const times = (/** @type {number} */ value) => `${value.toFixed(2)}×`;
+export const micros = (/** @type {number} */ value) => `${value.toFixed(0)} µs`;
+export const times = (/** @type {number} */ value) => `${value.toFixed(2)}×`;
 const megabytes = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(2);
 
 /**
@@ -76,13 +80,16 @@ export function reportEcho(echo) {
   const rounds = echo[0]?.p50.length;
   say(`\nKeystroke echo (a raw program's, in an 80×24 terminal; medians of ${rounds} rounds)`);
   table(
-    ['', 'p50', 'p95', 'of tmux', 'of ssh', 'p50 when just opened'],
+    ['', 'p50', 'p95', 'of tmux', 'of ssh', 'of bare WebRTC', 'p50 when just opened'],
     echo.map((result) => {
       const { p50, p95 } = echoMedians(result);
-      const ratios = [names.tmux, names.ssh].map((yardstick) => times(echoRatio(echo, result.name, yardstick)));
+      const yardsticks = [names.tmux, names.ssh, names.channel];
+      const ratios = yardsticks.map((yardstick) => times(echoRatio(echo, result.name, yardstick)));
       return [result.name, micros(p50), micros(p95), ...ratios, micros(result.fresh)];
     }),
   );
+  say(`  ${names.channel}: the client and the program's PTY, joined by one data channel between their two processes`);
+  say("  (simple-peer over wrtc, DTLS and SCTP as in niia's); no encryption of its own, no log, no screen, no daemon.");
   say('  Processor time a keystroke, by process:');
   for (const { name, cpu } of echo) {
     if (Object.keys(cpu).length > 1) say(`    ${name}: ${shares(cpu, micros)}`);
@@ -123,14 +130,16 @@ export function reportBulk(bulk) {
   const rounds = ways[0]?.seconds.length;
   const tmux = rates(bulk, names.tmux);
   const ssh = rates(bulk, names.ssh);
+  const channel = rates(bulk, names.channel);
   say(`\nBulk output (a log of ${megabytes(log.shownBytes)} MB, until its end is shown; medians of ${rounds} rounds)`);
   table(
-    ['', 'MB/s', 'of tmux', 'of ssh', 'arrived'],
+    ['', 'MB/s', 'of tmux', 'of ssh', 'of bare WebRTC', 'arrived'],
     ways.map((result) => {
       const own = bulkRates(result, log);
       const arrived = median(result.arrived);
       return [
-        ...[result.name, median(own).toFixed(1), times(medianRatio(own, tmux)), times(medianRatio(own, ssh))],
+        ...[result.name, median(own).toFixed(1)],
+        ...[tmux, ssh, channel].map((yardstick) => times(medianRatio(own, yardstick))),
         arrived === 1 ? 'all' : `${(arrived * 100).toFixed(1)} %`,
       ];
     }),
@@ -138,7 +147,7 @@ export function reportBulk(bulk) {
   say(
     '  tmux discards what its client has no time to show; niia attach jumps to the present screen when it falls behind;',
   );
-  say('  read, ssh and the bare PTY deliver every byte, which is checked.');
+  say('  read, ssh, bare WebRTC and the bare PTY deliver every byte, which is checked.');
   say(
     '  Processor time as a share of the time it took, by process (100 % is one core; the fullest is the bottleneck):',
   );
@@ -196,7 +205,7 @@ export function reportMemory(memory) {
  * @param {Results} results
  * @returns {Aim[]}
  */
-export function aims({ echo, bulk, startUp, memory }) {
+export function aims({ echo, bulk, startUp, memory, hops }) {
   /** @type {Aim[]} */
   const all = [];
   const most = (/** @type {string} */ name, /** @type {number} */ value, /** @type {number} */ limit, unit = '×') =>
@@ -208,6 +217,13 @@ export function aims({ echo, bulk, startUp, memory }) {
     for (const name of [names.embedded, names.standalone]) {
       most(`echo, ${name.replace('niia, ', '')}, at most 1.5× ssh`, echoRatio(echo, name, names.ssh), 1.5);
     }
+    most("echo, direct, at most ssh's", echoRatio(echo, names.direct, names.ssh), 1);
+    most('echo, P2P, at most 1.5× bare WebRTC', echoRatio(echo, names.p2p, names.channel), 1.5);
+  }
+  if (hops) {
+    const of = (/** @type {string} */ which) => hops.find(({ name }) => name === which)?.rounds ?? [];
+    const ratio = medianRatio(of(hopNames.p2p), of(hopNames.channel));
+    most('request by P2P, at most 1.5× a message on bare WebRTC', ratio, 1.5);
   }
   if (bulk) {
     const tmux = rates(bulk, names.tmux);
@@ -215,6 +231,8 @@ export function aims({ echo, bulk, startUp, memory }) {
       const ratio = medianRatio(bulkRates(result, bulk.log), tmux);
       least(`bulk, ${result.name.replace('niia, ', '')}, at least tmux's`, ratio, 1);
     }
+    const direct = rates(bulk, `${names.direct}, read`);
+    least("bulk, direct, every byte, at least ssh's", medianRatio(direct, rates(bulk, names.ssh)), 1);
   }
   if (startUp) {
     const [own, status] = ['node -e 0', 'niia status'].map((which) => startUp.find(({ name }) => name === which));

@@ -1,6 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { setTimeout as after } from 'node:timers/promises';
 import { Home } from '../../daemon/home/home.ts';
+import { connectLocal } from '../../daemon/process/local-socket.ts';
+import { NiiaError } from '../../shared/errors.ts';
+import type { ResultOf } from '../../shared/protocol/methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
 import type { TypedCall } from '../../shared/rpc/client.ts';
 import { ask, typedCall } from '../../shared/rpc/client.ts';
@@ -8,6 +12,10 @@ import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 
 const face = { face: 'bench', software: 'bench' };
+/** How long a daemon that starts, or a machine that is away, is waited for, milliseconds. */
+const patienceMs = 20_000;
+/** Between two looks. */
+const lookMs = 2;
 
 /** A client of a daemon, or of a headless server without its daemon, that lives in the bench: no program to start, no terminal. */
 export class RpcProbe {
@@ -26,6 +34,40 @@ export class RpcProbe {
     const socket = connect(path);
     await once(socket, 'connect');
     return new RpcProbe(new Peer(new SocketTransport(socket), face));
+  }
+
+  /** A connection to the daemon of this home as soon as it answers. */
+  static async answering(home: string): Promise<RpcProbe> {
+    return await patiently('daemon_not_running', async () => {
+      const probe = new RpcProbe(await connectLocal(new Home(home).socket('daemon'), face));
+      await probe.pingDaemon();
+      return probe;
+    });
+  }
+
+  /** The link to a machine: which path it uses, and what there is. */
+  async path(machine: string): Promise<ResultOf<'path.show'>> {
+    return await ask(this.#peer, 'path.show', { machine });
+  }
+
+  async status(): Promise<ResultOf<'daemon.status'>> {
+    return await ask(this.#peer, 'daemon.status', {});
+  }
+
+  /** When (of `performance.now`) the first byte of a command's output on `to` is here; asked again while it is away. */
+  async firstByteAt(to: string): Promise<number> {
+    return await patiently('offline', async () => {
+      const call = typedCall(this.#peer, 'machine.ask', { command: 'echo here' }, { to });
+      let at: number | undefined;
+      call.source(streams.output).onData(() => {
+        at ??= performance.now();
+      });
+      call.source(streams.errors).discard();
+      await call.result;
+      await call.source(streams.output).done;
+      if (at === undefined) throw new Error(`a command on ${to} printed nothing`);
+      return at;
+    });
   }
 
   /** Times a small request that the daemon, of this machine or of machine `to`, answers by itself; microseconds. */
@@ -67,6 +109,20 @@ export class RpcProbe {
 
   close(): void {
     this.#peer.close();
+  }
+}
+
+/** Tries until it does not fail with `code` or a broken link, for a while. */
+async function patiently<T>(code: NiiaError['code'], attempt: () => Promise<T>): Promise<T> {
+  const until = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const passes = error instanceof NiiaError && [code, 'link_lost'].includes(error.code);
+      if (!passes || performance.now() > until) throw error;
+      await after(lookMs);
+    }
   }
 }
 

@@ -3,21 +3,25 @@
 import { writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
 import { LogFile, measureBulk } from './bulk.mjs';
+import { makeBundles } from './bundles.mjs';
 import { echoScript, measureEcho } from './echo.mjs';
+import { measureFailover } from './failover.mjs';
+import { measureFlood } from './flood.mjs';
 import { measureHops } from './hops.mjs';
-import { embeddedPair, standalonePair } from './machines.mjs';
+import { measureInteractive } from './interactive.mjs';
+import { endPair, Gateway, makePair } from './machines.mjs';
 import { measureMemory } from './memory.mjs';
+import { measurePaths } from './paths.mjs';
 import * as report from './report.mjs';
+import * as links from './report-links.mjs';
 import { Scratch } from './scratch.mjs';
 import { measureStartUp } from './startup.mjs';
 import { bulkWays, echoWays, starts } from './ways.mjs';
 import { Yardsticks } from './yardsticks.mjs';
 
-const parts = ['echo', 'hops', 'bulk', 'startup', 'memory'];
+const parts = ['echo', 'hops', 'bulk', 'startup', 'memory', 'paths', 'failover', 'interactive', 'flood'];
 const usage = `npm run bench -- [--quick] [--megabytes N] [--only PARTS] [--json FILE] [--profile DIR]
 
   --quick         half the rounds
@@ -34,29 +38,77 @@ const usage = `npm run bench -- [--quick] [--megabytes N] [--only PARTS] [--json
  * @param {Options} options
  * @returns {Promise<report.Results>}
  */
-async function bench(scratch, { only, quick, megabytes, profile }) {
+async function bench(scratch, options) {
+  const { quick, profile } = options;
+  const { wants, rounds } = extent(options);
   const host = report.host();
   report.reportHost(host);
-  const rounds = (/** @type {number} */ count) => (quick ? Math.ceil(count / 2) : count);
-  const wants = (/** @type {string} */ part) => only.length === 0 || only.includes(part);
-  const RpcProbe = await bundledProbe(scratch);
+  const bundles = await makeBundles(scratch);
+  const { RpcProbe } = bundles;
   const yardsticks = await Yardsticks.start(scratch);
   if (profile !== undefined) scratch.profileInto(path.resolve(profile));
-  const [embedded, standalone] = await Promise.all([embeddedPair(scratch), standalonePair(scratch)]);
-  const setting = { scratch, yardsticks, embedded, standalone };
 
   /** @type {report.Results} */
   const results = { host, aims: [] };
+  if (['echo', 'hops', 'bulk', 'startup'].some(wants)) {
+    const setting = { scratch, yardsticks, pairs: await makePairs(scratch, RpcProbe) };
+    await measurePairs(setting, RpcProbe, results, options);
+    for (const pair of Object.values(setting.pairs)) await endPair(pair);
+  }
+  if (wants('memory')) {
+    results.memory = await measureMemory(scratch, RpcProbe, { full: !quick });
+    report.reportMemory(results.memory);
+  }
+  if (wants('paths')) {
+    const pair = await makePair(scratch, RpcProbe, ['U', 'V'], { kind: 'all' });
+    results.paths = await measurePaths(RpcProbe, pair, { rounds: rounds(6) });
+    await endPair(pair);
+    links.reportPaths(results.paths);
+  }
+  if (wants('failover')) {
+    const gateway = new Gateway(scratch, 'gateway-failover');
+    await gateway.start();
+    const pair = await makePair(scratch, RpcProbe, ['W', 'X'], { kind: 'all', gateway });
+    results.failover = await measureFailover(bundles, scratch, pair, { rounds: rounds(4) });
+    await endPair(pair);
+    links.reportFailover(results.failover);
+  }
+  if (wants('interactive')) {
+    const sizes = { rounds: rounds(4), keystrokes: 30 };
+    results.interactive = await measureInteractive(bundles, scratch, yardsticks.programs, sizes);
+    links.reportInteractive(results.interactive);
+  }
+  if (wants('flood')) {
+    results.flood = await measureFlood(bundles, scratch, { rounds: rounds(4), keystrokes: 600 });
+    links.reportFlood(results.flood);
+  }
+  results.aims = [...report.aims(results), ...links.aims(results)];
+  report.reportAims(results.aims);
+  return results;
+}
+
+/**
+ * What the ways through one pair of machines after another are compared by.
+ * @param {import('./ways.mjs').Setting} setting
+ * @param {typeof import('./rpc-probe.ts').RpcProbe} RpcProbe
+ * @param {report.Results} results where they go
+ * @param {Options} options
+ */
+async function measurePairs(setting, RpcProbe, results, { only, quick, megabytes }) {
+  const { scratch, yardsticks, pairs } = setting;
+  const { wants, rounds } = extent({ only, quick });
   if (wants('echo')) {
     results.echo = await measureEcho(scratch, await echoWays(setting), { rounds: rounds(6), keystrokes: 400 });
     report.reportEcho(results.echo);
   }
   if (wants('hops')) {
-    const { near, far } = embedded;
+    const { near, far } = pairs.embedded;
     /** @type {[string, string]} */
     const here = [await near.session(echoScript), await near.session(echoScript)];
     const sessions = { here, there: await far.session(echoScript) };
-    results.hops = await measureHops(RpcProbe, embedded, sessions, { rounds: rounds(4), keystrokes: 300 });
+    const channel = await yardsticks.openChannel();
+    results.hops = await measureHops(RpcProbe, pairs, channel, sessions, { rounds: rounds(4), keystrokes: 300 });
+    await channel.close();
     report.reportHops(results.hops, results.echo);
   }
   if (wants('bulk')) {
@@ -69,29 +121,39 @@ async function bench(scratch, { only, quick, megabytes, profile }) {
     results.startUp = measureStartUp(scratch, starts(setting), { rounds: rounds(20) });
     report.reportStartUp(results.startUp);
   }
-  if (wants('memory')) {
-    results.memory = await measureMemory(scratch, RpcProbe, { full: !quick });
-    report.reportMemory(results.memory);
-  }
-  results.aims = report.aims(results);
-  report.reportAims(results.aims);
-  return results;
 }
 
 /**
- * The product's own client side, for measurements that no command makes.
+ * One pair for each way that a link can take.
  * @param {Scratch} scratch
- * @returns {Promise<typeof import('./rpc-probe.ts').RpcProbe>}
+ * @param {typeof import('./rpc-probe.ts').RpcProbe} RpcProbe
+ * @returns {Promise<import('./ways.mjs').Pairs>}
  */
-async function bundledProbe(scratch) {
-  const outfile = scratch.path('rpc-probe.mjs');
-  const entry = fileURLToPath(new URL('./rpc-probe.ts', import.meta.url));
-  await build({ entryPoints: [entry], bundle: true, platform: 'node', format: 'esm', target: 'node20', outfile });
-  return (await import(pathToFileURL(outfile).href)).RpcProbe;
+async function makePairs(scratch, RpcProbe) {
+  const gateway = new Gateway(scratch, 'gateway');
+  await gateway.start();
+  const [embedded, standalone, direct, p2p] = await Promise.all([
+    makePair(scratch, RpcProbe, ['A', 'B'], { kind: 'gateway' }),
+    makePair(scratch, RpcProbe, ['C', 'D'], { kind: 'gateway', gateway }),
+    makePair(scratch, RpcProbe, ['E', 'F'], { kind: 'direct' }),
+    makePair(scratch, RpcProbe, ['G', 'H'], { kind: 'p2p' }),
+  ]);
+  return { embedded, standalone, direct, p2p };
+}
+
+/**
+ * Which parts, and how many rounds of each.
+ * @param {Pick<Options, 'only' | 'quick'>} options
+ */
+function extent({ only, quick }) {
+  return {
+    rounds: (/** @type {number} */ count) => (quick ? Math.ceil(count / 2) : count),
+    wants: (/** @type {string} */ part) => only.length === 0 || only.includes(part),
+  };
 }
 
 /** @returns {(Options & { json: string | undefined }) | undefined} */
-function options() {
+function readOptions() {
   const { values } = parseArgs({
     options: {
       quick: { type: 'boolean', default: false },
@@ -116,7 +178,7 @@ function options() {
 async function main() {
   let wanted;
   try {
-    wanted = options();
+    wanted = readOptions();
   } catch (error) {
     console.error(`bench: ${error instanceof Error ? error.message : error}\n${usage}`);
     return 2;

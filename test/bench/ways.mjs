@@ -6,7 +6,8 @@ import { names } from './report.mjs';
  * @typedef {import('./machines.mjs').Machine} Machine
  * @typedef {import('./machines.mjs').Pair} Pair
  * @typedef {import('./processes.mjs').Watched} Watched
- * @typedef {{ scratch: import('./scratch.mjs').Scratch, yardsticks: import('./yardsticks.mjs').Yardsticks, embedded: Pair, standalone: Pair }} Setting what is measured: yardsticks, and two pairs of machines
+ * @typedef {{ embedded: Pair, standalone: Pair, direct: Pair, p2p: Pair }} Pairs each with one kind of path in use
+ * @typedef {{ scratch: import('./scratch.mjs').Scratch, yardsticks: import('./yardsticks.mjs').Yardsticks, pairs: Pairs }} Setting what is measured
  */
 
 /**
@@ -14,7 +15,7 @@ import { names } from './report.mjs';
  * @param {Setting} setting
  * @returns {Array<{ name: string, from: Machine, to: Machine, processes: () => Watched[] }>}
  */
-function routes({ embedded, standalone }) {
+function routes({ pairs: { embedded, standalone, direct, p2p } }) {
   const { near } = embedded;
   const across = (/** @type {string} */ name, /** @type {Pair} */ pair) => ({
     ...{ name, from: pair.near, to: pair.far, processes: () => processesOf(pair) },
@@ -23,6 +24,8 @@ function routes({ embedded, standalone }) {
     { name: names.here, from: near, to: near, processes: () => processesHere(near) },
     across(names.embedded, embedded),
     across(names.standalone, standalone),
+    across(names.direct, direct),
+    across(names.p2p, p2p),
   ];
 }
 
@@ -31,9 +34,15 @@ function routes({ embedded, standalone }) {
  * @param {Pair} pair
  */
 function processesOf({ near, far, gateway }) {
+  const webRtc = (/** @type {string} */ label, /** @type {Machine} */ machine) => {
+    const pid = machine.webRtcPid;
+    return pid === undefined ? [] : [{ label, pid }];
+  };
   return [
-    { label: gateway ? 'near daemon' : 'near daemon with gateway', pid: near.daemonPid },
-    ...(gateway ? [gateway] : []),
+    { label: 'near daemon', pid: near.daemonPid },
+    ...(gateway ? [{ label: 'gateway', pid: gateway.pid }] : []),
+    ...webRtc('near WebRTC', near),
+    ...webRtc('far WebRTC', far),
     { label: 'far daemon', pid: far.daemonPid },
     { label: 'far headless', pid: far.headless.pid },
   ];
@@ -58,6 +67,7 @@ export async function echoWays(setting) {
     { name: names.bare, command: ['sh', '-c', echoScript], env: scratch.env() },
     { name: names.tmux, command: yardsticks.tmux(echoScript), env: yardsticks.tmuxEnv },
     { name: names.ssh, command: yardsticks.ssh(echoScript), env: scratch.env() },
+    { name: names.channel, command: yardsticks.channel(echoScript), env: scratch.env() },
   ];
   for (const { name, from, to, processes } of routes(setting)) {
     const session = `${to.name}/${await to.session(echoScript)}`;
@@ -76,6 +86,7 @@ export async function bulkWays(setting, log) {
   let made = 0;
   const newSource = () => Source.make(scratch, `turn-${++made}`, log);
   const [bare, tmux, ssh] = [await newSource(), await newSource(), await newSource()];
+  const channel = await newSource();
   const plain = scratch.env();
   const inTerminal = { terminal: true, exact: true };
   /** @type {import('./bulk.mjs').BulkWay[]} */
@@ -86,6 +97,7 @@ export async function bulkWays(setting, log) {
       ...{ command: yardsticks.tmux(tmux.script), env: yardsticks.tmuxEnv },
     },
     { ...inTerminal, name: names.ssh, source: ssh, command: yardsticks.ssh(ssh.script), env: plain },
+    { ...inTerminal, name: names.channel, source: channel, command: yardsticks.channel(channel.script), env: plain },
   ];
   for (const { name, from, to, processes } of routes(setting)) {
     for (const reader of ['attach', 'read']) {
@@ -106,7 +118,8 @@ export async function bulkWays(setting, log) {
  * @param {Setting} setting
  * @returns {import('./startup.mjs').Start[]}
  */
-export function starts({ scratch, yardsticks, embedded: { near } }) {
+export function starts({ scratch, yardsticks, pairs }) {
+  const { near } = pairs.embedded;
   return [
     { name: 'node -e 0', command: [process.execPath, '-e', '0'], env: scratch.env() },
     { name: 'niia --version', command: near.command('--version'), env: near.env },

@@ -1,38 +1,35 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { userInfo } from 'node:os';
-import { ensureDebianPackages, findProgram } from '../setup/debian.mjs';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ensureDebianPackages } from '../setup/debian.mjs';
+import { Ssh } from './ssh.mjs';
 
 /** @typedef {import('./scratch.mjs').Scratch} Scratch */
 
-/** @param {string} word */
-const quoted = (word) => `'${word.replaceAll("'", `'\\''`)}'`;
+const bareChannel = fileURLToPath(new URL('./bare-channel.mjs', import.meta.url));
 
-/** What niia is compared with: tmux, and ssh to this machine by a server of the bench's own. */
+/** What niia is compared with: tmux, ssh to this machine by a server of the bench's own, and a bare WebRTC channel. */
 export class Yardsticks {
   #scratch;
-  #programs;
-  #sshPort;
+  #ssh;
 
   /**
    * @param {Scratch} scratch
    * @param {Record<string, string>} programs
-   * @param {number} sshPort
+   * @param {Ssh} ssh
    */
-  constructor(scratch, programs, sshPort) {
+  constructor(scratch, programs, ssh) {
     this.#scratch = scratch;
-    this.#programs = programs;
-    this.#sshPort = sshPort;
+    this.programs = programs;
+    this.#ssh = ssh;
   }
 
   /** @param {Scratch} scratch */
   static async start(scratch) {
     const programs = await ensureDebianPackages(['tmux', 'openssh-client', 'openssh-server']);
     mkdirSync(scratch.path('tmux'), { mode: 0o700 });
-    const port = await startSshServer(scratch, programs['openssh-server'] ?? '');
-    const self = new Yardsticks(scratch, programs, port);
+    const self = new Yardsticks(scratch, programs, await Ssh.start(scratch, programs, { folder: 'ssh' }));
     scratch.defer(() => self.#endTmux());
     return self;
   }
@@ -44,7 +41,7 @@ export class Yardsticks {
 
   /** @param {string[]} args */
   #tmux(...args) {
-    return [this.#programs['tmux'] ?? '', '-u', '-L', 'bench', '-f', '/dev/null', ...args];
+    return [this.programs['tmux'] ?? '', '-u', '-L', 'bench', '-f', '/dev/null', ...args];
   }
 
   /** The command line of `tmux ls`. */
@@ -68,21 +65,20 @@ export class Yardsticks {
 
   /** @param {string} script */
   ssh(script) {
-    const options = {
-      IdentityFile: this.#scratch.path('user-key'),
-      IdentitiesOnly: 'yes',
-      UserKnownHostsFile: this.#scratch.path('known-hosts'),
-      StrictHostKeyChecking: 'yes',
-      ControlPath: 'none',
-      LogLevel: 'ERROR',
-    };
-    const flags = Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
-    const command = `exec sh -c ${quoted(script)}`;
-    return [
-      this.#programs['openssh-client'] ?? '',
-      ...['-F', 'none', '-e', 'none', '-tt', '-p', String(this.#sshPort), ...flags],
-      ...[`${userInfo().username}@127.0.0.1`, command],
-    ];
+    return this.#ssh.command(script);
+  }
+
+  /**
+   * A program in a terminal at the other end of a bare WebRTC channel.
+   * @param {string} script
+   */
+  channel(script) {
+    return [process.execPath, bareChannel, 'terminal', script];
+  }
+
+  /** Two processes with such a channel between them. */
+  async openChannel() {
+    return await BareChannel.open(this.#scratch);
   }
 
   async #endTmux() {
@@ -93,84 +89,50 @@ export class Yardsticks {
   }
 }
 
-/**
- * @param {Scratch} scratch
- * @param {string} sshd absolute path: sshd starts itself anew for each connection
- */
-async function startSshServer(scratch, sshd) {
-  const keygen = findProgram('ssh-keygen');
-  if (!keygen) throw new Error('ssh-keygen is missing; it comes with openssh-client');
-  for (const key of ['host-key', 'user-key']) {
-    await scratch.run(keygen, ['-q', '-t', 'ed25519', '-N', '', '-C', 'niia-bench', '-f', scratch.path(key)]);
+/** Round trips on a bare WebRTC channel, measured within one of its two processes. */
+export class BareChannel {
+  #child;
+
+  /** @param {import('node:child_process').ChildProcess} child */
+  constructor(child) {
+    this.#child = child;
   }
-  const hostKey = await scratch.run(keygen, ['-y', '-f', scratch.path('host-key')]);
-  writeFileSync(scratch.path('authorized-keys'), await scratch.run(keygen, ['-y', '-f', scratch.path('user-key')]), {
-    mode: 0o600,
-  });
-  const port = await freePort();
-  writeFileSync(scratch.path('known-hosts'), `[127.0.0.1]:${port} ${hostKey}`);
-  const settings = {
-    Port: port,
-    ListenAddress: '127.0.0.1',
-    HostKey: scratch.path('host-key'),
-    AuthorizedKeysFile: scratch.path('authorized-keys'),
-    PidFile: 'none',
-    StrictModes: 'no',
-    UsePAM: 'no',
-    PasswordAuthentication: 'no',
-    KbdInteractiveAuthentication: 'no',
-    PermitRootLogin: 'prohibit-password',
-    PrintMotd: 'no',
-    PrintLastLog: 'no',
-    UseDNS: 'no',
-    // A shell that is started by sshd reads the user's start-up files, which may take their time.
-    SetEnv: `HOME=${scratch.root}`,
-  };
-  const lines = Object.entries(settings).map(([name, value]) => `${name} ${value}\n`);
-  writeFileSync(scratch.path('sshd-config'), lines.join(''));
-  makeSeparationFolder(scratch);
-  const server = spawn(sshd, ['-D', '-e', '-f', scratch.path('sshd-config')], {
-    env: scratch.env(),
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const exited = once(server, 'exit');
-  scratch.defer(async () => {
-    server.kill();
+
+  /** @param {Scratch} scratch */
+  static async open(scratch) {
+    scratch.check();
+    const child = fork(bareChannel, ['pings'], { env: scratch.env(), stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const self = new BareChannel(child);
+    scratch.defer(() => self.close());
+    await self.#answer();
+    return self;
+  }
+
+  /**
+   * So many, one after the other; microseconds.
+   * @param {number} count
+   * @returns {Promise<number[]>}
+   */
+  async pings(count) {
+    const answer = this.#answer();
+    this.#child.send({ count });
+    return (await answer).times;
+  }
+
+  async close() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.kill();
     await exited;
-  });
-  let said = '';
-  await new Promise((resolve, reject) => {
-    server.stderr.setEncoding('utf8').on('data', (text) => {
-      said = (said + text).slice(-4000);
-      if (said.includes('Server listening on')) resolve(undefined);
-    });
-    exited.then(() => reject(new Error(`sshd did not start: ${said}`)), reject);
-  });
-  return port;
-}
-
-/**
- * Started by root, sshd wants a folder that Debian's service makes.
- * @param {Scratch} scratch
- */
-function makeSeparationFolder(scratch) {
-  if (process.getuid?.() !== 0) return;
-  try {
-    mkdirSync('/run/sshd', { mode: 0o755 });
-  } catch (error) {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'EEXIST') return;
-    throw error;
   }
-  scratch.defer(() => rmdirSync('/run/sshd'));
-}
 
-/** A TCP port that nobody listens on just now. @returns {Promise<number>} */
-export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port was given');
-  return address.port;
+  async #answer() {
+    const ended = once(this.#child, 'exit').then(([code]) => {
+      throw new Error(`the bare WebRTC channel ended with ${code}`);
+    });
+    // Nobody asks any more when it ends in order.
+    ended.catch(() => undefined);
+    const [message] = await Promise.race([once(this.#child, 'message'), ended]);
+    return message;
+  }
 }
