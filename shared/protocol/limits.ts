@@ -16,6 +16,8 @@ export const limits = {
   openCalls: 1024,
   /** Events that wait for a handler before the call is refused. */
   pendingEvents: 256,
+  /** Bytes of all calls that the other side opened that may wait to be taken. */
+  held: 64 << 20,
   /** Characters of an error's message, and of its hint, that are told to the other side. */
   errorText: 4096,
   /** How long a connection may take to say hello. */

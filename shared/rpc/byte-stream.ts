@@ -109,6 +109,9 @@ export class ByteSink {
   }
 }
 
+/** Chunks that wait are joined up to this size, so that crumbs do not cost a hundred times their bytes. */
+const joinBelow = 4 << 10;
+
 /**
  * The receiving end of one byte stream of a call. Bytes wait (at most one window of them) until someone consumes them;
  * credit goes back as they are consumed. Use either `onData` or iteration.
@@ -116,6 +119,7 @@ export class ByteSink {
 export class ByteSource implements AsyncIterable<Uint8Array> {
   readonly #grant: (bytes: number) => void;
   #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
   #received = 0;
   #granted: number = limits.window;
   #toGrant = 0;
@@ -191,11 +195,19 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
 
   /** Called by the peer. Throws `too_large` when the sender ignores its credit. */
   push(bytes: Uint8Array): void {
-    if (this.#ended || this.#error) return;
+    if (this.#ended || this.#error || bytes.length === 0) return;
     this.#received += bytes.length;
     if (this.#received > this.#granted) throw new NiiaError('too_large', 'a stream was sent more than its credit');
-    this.#waiting.push(bytes);
+    const last = this.#waiting.at(-1);
+    if (last && last.length + bytes.length <= joinBelow) this.#waiting.splice(-1, 1, joined(last, bytes));
+    else this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
     this.#drain();
+  }
+
+  /** Bytes that came and are not consumed. */
+  get waiting(): number {
+    return this.#waitingBytes;
   }
 
   end(): void {
@@ -213,6 +225,7 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
     while (!this.#busy && this.#consumer) {
       const next = this.#waiting.shift();
       if (!next) break;
+      this.#waitingBytes -= next.length;
       const result = this.#consumer(next);
       if (result === undefined) {
         this.#consumed(next.length);
@@ -228,6 +241,7 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
         (error: unknown) => {
           this.#busy = false;
           this.#waiting = [];
+          this.#waitingBytes = 0;
           this.#error ??= NiiaError.from(error);
           this.#drain();
         },
@@ -246,4 +260,11 @@ export class ByteSource implements AsyncIterable<Uint8Array> {
     this.#grant(this.#toGrant);
     this.#toGrant = 0;
   }
+}
+
+function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(a.length + b.length);
+  whole.set(a);
+  whole.set(b, a.length);
+  return whole;
 }

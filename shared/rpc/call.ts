@@ -52,6 +52,7 @@ export class Call {
   readonly #sources = new Map<number, ByteSource>();
   #eventHandler: ((event: unknown) => void) | undefined;
   #events: unknown[] = [];
+  #eventBytes = 0;
   #over: NiiaError | undefined;
 
   constructor(id: number, ours: boolean, wake: (call: Call) => void, control: (frame: Encoded) => void) {
@@ -69,6 +70,7 @@ export class Call {
   /** Handles events of the other side, those that came before included. */
   onEvent(handler: (event: unknown) => void): void {
     this.#eventHandler = handler;
+    this.#eventBytes = 0;
     for (const event of this.#events.splice(0)) handler(event);
   }
 
@@ -106,7 +108,8 @@ export class Call {
 
   // What follows is for the peer.
 
-  receiveEvent(event: unknown): void {
+  /** `bytes`: of the frame that it came in. */
+  receiveEvent(event: unknown, bytes: number): void {
     if (this.#eventHandler) {
       this.#eventHandler(event);
       return;
@@ -114,6 +117,14 @@ export class Call {
     if (this.#events.length >= limits.pendingEvents)
       throw new NiiaError('too_large', 'too many unhandled events in a call');
     this.#events.push(event);
+    this.#eventBytes += bytes;
+  }
+
+  /** Bytes that came and nobody has taken yet. */
+  get held(): number {
+    let bytes = this.#eventBytes;
+    for (const source of this.#sources.values()) bytes += source.waiting;
+    return bytes;
   }
 
   async sinksFlushed(): Promise<void> {
@@ -179,6 +190,8 @@ export class IncomingCall extends Call {
   /** Aborted when the caller cancels, its deadline passes or the connection is lost; the reason is a NiiaError. */
   readonly signal: AbortSignal;
   readonly #abort: AbortController;
+  /** What `held` was when the peer last looked. */
+  heldBefore = 0;
 
   constructor(
     id: number,
@@ -192,6 +205,10 @@ export class IncomingCall extends Call {
     this.body = body;
     this.#abort = new AbortController();
     this.signal = this.#abort.signal;
+  }
+
+  override get held(): number {
+    return super.held + this.body.length;
   }
 
   abort(error: NiiaError): void {

@@ -79,6 +79,8 @@ export class Peer {
   readonly #isReady = new Set<Call>();
   readonly #helloTimer: NodeJS.Timeout;
   #nextId = 1;
+  /** What the other side's calls hold, as far as it was looked at. */
+  #held = 0;
   #hello: Hello | undefined;
   #closed: NiiaError | undefined;
 
@@ -234,10 +236,12 @@ export class Peer {
     if (!call) return;
     switch (frame.type) {
       case 'event':
-        call.receiveEvent(frame.json);
+        call.receiveEvent(frame.json, bytes.length);
+        this.#bound(call);
         return;
       case 'data':
         call.source(frame.stream).push(frame.bytes);
+        this.#bound(call);
         return;
       case 'credit':
         call.sink(frame.stream).grant(frame.granted);
@@ -278,6 +282,7 @@ export class Peer {
       return;
     }
     this.#incoming.set(id, call);
+    this.#bound(call);
     const { d: deadlineMs, m: method } = call.header;
     if (deadlineMs !== undefined) {
       this.#setTimer(call, deadlineMs, () =>
@@ -285,6 +290,22 @@ export class Peer {
       );
     }
     void this.#answer(call);
+  }
+
+  /** Throws `too_large` where the other side sends to its calls what nobody takes, and more and more of it. */
+  #bound(call: Call): void {
+    if (!(call instanceof IncomingCall)) return;
+    this.#look(call);
+    if (this.#held <= limits.held) return;
+    // What was taken since each was looked at last does not count.
+    for (const one of this.#incoming.values()) this.#look(one);
+    if (this.#held > limits.held) throw new NiiaError('too_large', 'more was sent to open calls than is taken');
+  }
+
+  #look(call: IncomingCall): void {
+    const { held } = call;
+    this.#held += held - call.heldBefore;
+    call.heldBefore = held;
   }
 
   async #answer(call: IncomingCall): Promise<void> {
@@ -302,6 +323,7 @@ export class Peer {
     call.post(last);
     call.finish(new NiiaError('cancelled', 'the call is over'), true);
     this.#incoming.delete(call.id);
+    this.#held -= call.heldBefore;
     this.#clearTimer(call);
   }
 

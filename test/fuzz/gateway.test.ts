@@ -185,7 +185,7 @@ describe('a gateway', () => {
   const messages = [...toGateway.map(encodeControl), ...frames];
 
   fuzz(
-    'goes on whatever a stranger says',
+    'goes on whatever a stranger says [GW-6]',
     fc.noBias(fc.integer()),
     (start) => {
       const random = new Random(start);
@@ -194,11 +194,12 @@ describe('a gateway', () => {
       for (let i = 0; i < 4; i++) pipe.give(random.chance(0.2) ? random.pick(mine) : hostile(mine, random));
       endedWell(pipe);
     },
-    { each: 4, full: 400_000 },
+    // A connection and its challenge for each four.
+    { each: 4, full: 200_000 },
   );
 
   fuzz(
-    'goes on whatever a member says, and passes on what it relays as it is',
+    'goes on whatever a member says, and passes on what it relays as it is [GW-6]',
     fc.noBias(fc.integer()),
     (start) => {
       const random = new Random(start);
@@ -208,7 +209,8 @@ describe('a gateway', () => {
       for (let i = 0; i < 20; i++) pipe.give(random.chance(0.3) ? random.pick(mine) : hostile(mine, random));
       endedWell(pipe);
     },
-    { each: 20 },
+    // A connection that was greeted for each twenty.
+    { each: 20, full: 500_000 },
   );
 
   function parseIndex(pipe: LooseEnd): number {
@@ -267,7 +269,8 @@ describe('a machine', () => {
       must(pipe.closed && ended !== undefined, 'it ends when it is told to');
       must(pipe.sentBytes < 20 * gatewayLimits.payload, 'and has not answered without end');
     },
-    { each: 20 },
+    // A connection that was greeted for each twenty.
+    { each: 20, full: 500_000 },
   );
 });
 
@@ -281,7 +284,7 @@ describe('STUN requests', () => {
   const attributes = ['', '8022000461626364', '0006000361626300', '002500007fff0001aa000000'];
   const valid = attributes.map((hex) => withLength(Buffer.from(hex, 'hex')));
 
-  fuzz('are answered with little, or not at all', hostileBytes({ valid: () => valid, most: 700 }), (input) => {
+  fuzz('are answered with little, or not at all [GW-23]', hostileBytes({ valid: () => valid, most: 700 }), (input) => {
     const request = Buffer.from(input);
     const answers = [
       answerStun(request, '192.0.2.1', 40_000),

@@ -29,7 +29,7 @@ describe.each(Object.keys(sides) as Array<NoiseOptions['pattern']>)('Noise %s', 
   const { first, second, messages } = sides[pattern];
 
   fuzz(
-    'takes the other side’s next message and nothing else; what is refused is refused as denied',
+    'takes the other side’s next message and nothing else; what is refused is refused as denied [LINK-1]',
     fc.noBias(fc.integer()),
     (start) => {
       const random = new Random(start);

@@ -7,7 +7,7 @@ import type { LanAddress } from '../../daemon/lan/lan-peer.ts';
 import { cutMessage, longestJson, readMessage } from '../../daemon/lan/message.ts';
 import { longestDatagram, memberKeys, open, type PairKeys, seal, sealOverhead } from '../../daemon/lan/seal.ts';
 import { Random } from '../sim/random.ts';
-import { fuzz, must } from './support/fuzz.ts';
+import { breathe, fuzz, fuzzLive, must } from './support/fuzz.ts';
 import { hostile, hostileBytes } from './support/hostile-bytes.ts';
 import { hostileValue } from './support/hostile-json.ts';
 import { machineNamed } from './support/keys.ts';
@@ -54,18 +54,21 @@ describe('datagrams of the local network', () => {
     },
   );
 
-  const texts = [value, 'x'.repeat(60_000)].map((one) => Buffer.from(JSON.stringify(one)));
+  // The last one inflates to a thousand times its size.
+  const texts = [value, 'x'.repeat(60_000), 'x'.repeat(4_000_000)].map((one) => Buffer.from(JSON.stringify(one)));
   const deflated = texts.map((text) => deflateRawSync(text));
-  fuzz(
-    'messages are read or not, and never inflate without end',
+  fuzzLive(
+    'messages are read or not, and never inflate without end [LAN-7]',
     hostileBytes({ valid: () => deflated, most: 18_000 }),
-    (input) => {
+    async (input) => {
+      await breathe();
       for (const isDeflated of [true, false]) {
         const read = readMessage(Buffer.from(input), isDeflated);
         if (read) must(JSON.stringify(read.value).length <= 6 * longestJson, 'what is read is bounded');
       }
     },
-    { full: 300_000 },
+    // Sixty kilobytes are inflated for many of them.
+    { full: 200_000 },
   );
 
   test('what is cut is read as it was, and what is sealed opens for its receiver only', () => {
@@ -83,10 +86,11 @@ describe('datagrams of the local network', () => {
   });
 
   /** A member that means harm can seal what it likes. */
-  fuzz(
-    'from a hostile member cost little and are answered with no more than they have',
+  fuzzLive(
+    'from a hostile member cost little and are answered with no more than they have [LAN-4, LAN-8]',
     fc.noBias(fc.integer()),
-    (start) => {
+    async (start) => {
+      await breathe();
       const random = new Random(start);
       const from: LanAddress = { address: '192.0.2.1', port: 1 };
       let answered = 0;
@@ -130,6 +134,6 @@ describe('datagrams of the local network', () => {
       exchange.close();
     },
     // Each is sealed and opened.
-    { each: 20, full: 400_000 },
+    { each: 20, full: 300_000 },
   );
 });

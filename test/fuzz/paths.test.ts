@@ -49,7 +49,7 @@ const signals: readonly Signal[] = [
 
 describe('signals', () => {
   fuzz(
-    'are taken or refused, and what is taken is small',
+    'are taken or refused, and what is taken is small [SIG-1]',
     hostileJson(() => signals),
     (value) => {
       const parsed = v.safeParse(signalSchema, value);
@@ -99,9 +99,9 @@ describe('addresses that people and machines give', () => {
 describe('the greeting of a machine that is dialled straight', () => {
   const documented = new Set(['bad_request', 'too_large', 'denied', 'no_such_machine', 'version_mismatch', 'offline']);
 
-  function helloFor(pipe: LooseEnd): Uint8Array {
+  function helloFor(pipe: LooseEnd, machine: string): Uint8Array {
     const { nonce } = JSON.parse(Buffer.from(pipe.sent[0]!).toString()) as { nonce: string };
-    const proved = { team, machine: dialler.id, to: listener.id };
+    const proved = { team, machine, to: listener.id };
     const sig = dialler.sign(directProof(nonce, certificate, proved));
     return json({ type: 'hello', protocol: protocolRange, ...proved, signKey: dialler.signKey, sig });
   }
@@ -118,13 +118,14 @@ describe('the greeting of a machine that is dialled straight', () => {
   }
 
   fuzzLive(
-    'lets a dialler in only for the proof of its key, whatever it says',
+    'lets a dialler in only for the proof of its key, whatever it says [DIR-2]',
     fc.noBias(fc.integer()),
     async (start) => {
       const random = new Random(start);
       const pipe = new LooseEnd();
       const greeting = greetDialler(pipe, { certificate, team, self: listener.id });
-      const hello = helloFor(pipe);
+      // A machine may sign what it likes, another one's id too.
+      const hello = helloFor(pipe, random.chance(0.2) ? listener.id : dialler.id);
       const messages = Array.from({ length: 3 }, () => hostile([hello], random));
       const came = await over(greeting, pipe, messages);
       must(came === 'in' || documented.has(came), `the outcome ${came} is documented`);
@@ -132,6 +133,7 @@ describe('the greeting of a machine that is dialled straight', () => {
       const said = JSON.parse(Buffer.from(messages[0]!).toString()) as Record<string, unknown>;
       must(said['machine'] === dialler.id && said['to'] === listener.id, 'who came in is who proved it');
     },
+    // A signature is made for each three, and mostly checked.
     { each: 3, full: 150_000 },
   );
 
@@ -142,7 +144,7 @@ describe('the greeting of a machine that is dialled straight', () => {
   ];
 
   fuzzLive(
-    'does not harm the dialler, whatever the listener says',
+    'does not harm the dialler, whatever the listener says [DIR-4]',
     fc.noBias(fc.integer()),
     async (start) => {
       const random = new Random(start);
@@ -157,6 +159,7 @@ describe('the greeting of a machine that is dialled straight', () => {
       must(!came.startsWith('no code') && came !== 'internal', `the outcome ${came} has a code`);
       must(pipe.sent.length <= 6, 'one answer for each challenge');
     },
+    // Each challenge is signed.
     { each: 6, full: 300_000 },
   );
 });

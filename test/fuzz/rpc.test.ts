@@ -37,20 +37,28 @@ const frames: readonly Uint8Array[] = [
   whole(encode.json('event', false, 1, { sessions: [] })),
   whole(encode.data(false, 1, 1, Buffer.from('output'))),
   whole(encode.credit(false, 1, 0, 1_000)),
+  // Frames that make no sense from this side.
+  whole(encode.cancel(false, 1)),
+  whole(encode.withBody('result', true, 1, {})),
+  whole(encode.json('error', true, 1, {})),
+  whole(encode.withBody('request', false, 1, { m: 'session.list', p: {} })),
 ];
 
 const documented = new Set(['bad_request', 'too_large', 'version_mismatch', 'link_lost', 'timeout']);
 
 describe('frames of the RPC', () => {
-  fuzz('are decoded, or refused with a code', hostileBytes({ valid: () => [hello, ...frames] }), (input) => {
+  fuzz('are decoded, or refused with a code [RPC-2]', hostileBytes({ valid: () => [hello, ...frames] }), (input) => {
     try {
-      decode(input);
+      const frame = decode(input);
+      if (frame.type !== 'request' && frame.type !== 'result') return;
+      const header = Buffer.from(input).readUInt32BE(5);
+      must(9 + header + frame.body.length === input.length, 'header and body are the whole');
     } catch (error) {
       must(error instanceof NiiaError && documented.has(error.code), 'what is thrown has a documented code');
     }
   });
 
-  test('that are encoded are decoded to the same', () => {
+  test('that are encoded are decoded to the same [RPC-2]', () => {
     const id = fc.nat(0xffffffff);
     fc.assert(
       fc.property(id, fc.jsonValue(), fc.uint8Array(), fc.boolean(), fc.nat(7), (call, json, body, ours, stream) => {
@@ -83,7 +91,7 @@ describe('frames of the RPC', () => {
 describe('the parameters, results and events of every method', () => {
   const schemas = Object.values(methods).flatMap(({ params, result, down, up }) => [params, result, down, up]);
   fuzz(
-    'are taken or refused, with a reason that can be told',
+    'are taken or refused, with a reason that can be told [RPC-18]',
     hostileJson(() => [
       ...Object.keys(methods).map((machine) => ({ machine, session: 'local-1', cols: 80, rows: 24, client: 'c' })),
       {
@@ -103,7 +111,8 @@ describe('the parameters, results and events of every method', () => {
         if (!parsed.success) must(explain(parsed.issues).length > 0, 'there is a reason');
       }
     },
-    { full: 100_000 },
+    // Each is checked against the schemas of all methods.
+    { full: 300_000 },
   );
 });
 
@@ -126,7 +135,7 @@ describe('a peer', () => {
 
   /** Twenty frames on one connection; the greeting is right nearly always. */
   fuzzLive(
-    'answers or closes, whatever comes, and holds no call for ever',
+    'answers or closes, whatever comes, and holds no call for ever [RPC-13]',
     script,
     async (start) => {
       const random = new Random(start);
@@ -178,7 +187,7 @@ describe('messages over a socket', () => {
   }
 
   fuzz(
-    'arrive whole, in whatever pieces they come, up to the first that is too long',
+    'arrive whole, in whatever pieces they come, up to the first that is too long [NET-1, NET-2]',
     fc.noBias(fc.integer()),
     (start) => {
       const random = new Random(start);
@@ -215,6 +224,23 @@ describe('messages over a socket', () => {
       must(socket.destroyed === spoilt, 'a connection with a message that is too long is cut');
       must((NiiaError.from(error).code === 'too_large') === spoilt, 'and that is the reason');
     },
-    { full: 300_000 },
   );
+
+  test('take no longer when a message comes byte by byte [NET-1]', () => {
+    const socket = new Socket();
+    const transport = new SocketTransport(socket);
+    const got: number[] = [];
+    transport.start({
+      message: (bytes) => got.push(bytes.length),
+      writable: () => undefined,
+      closed: () => undefined,
+    });
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(limits.message / 2);
+    const started = performance.now();
+    for (const byte of length) socket.say(Uint8Array.of(byte));
+    for (let i = 0; i < limits.message / 2; i++) socket.say(new Uint8Array(1));
+    expect(got).toEqual([limits.message / 2]);
+    expect(performance.now() - started).toBeLessThan(8_000);
+  });
 });

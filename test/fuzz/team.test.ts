@@ -16,7 +16,7 @@ import { TeamStore } from '../../daemon/team/team-store.ts';
 import { Tickets } from '../../daemon/team/tickets.ts';
 import { NiiaError } from '../../shared/errors.ts';
 import { Random } from '../sim/random.ts';
-import { fuzz, must } from './support/fuzz.ts';
+import { breathe, fuzz, fuzzLive, must } from './support/fuzz.ts';
 import { hostile, hostileBytes } from './support/hostile-bytes.ts';
 import { hostileJsonBytes, hostileValue } from './support/hostile-json.ts';
 import { machineNamed } from './support/keys.ts';
@@ -49,10 +49,14 @@ describe('invite codes', () => {
     }
   }
 
-  fuzz('are taken whole or refused as bad_code', hostileBytes({ valid: () => [Buffer.from(text)] }), (input) => {
-    const given = Buffer.from(input).toString();
-    if (taken(given)) must(given.replace(/\s+/g, '') === text, 'a code that was altered is none');
-  });
+  fuzz(
+    'are taken whole or refused as bad_code [JOIN-1]',
+    hostileBytes({ valid: () => [Buffer.from(text)] }),
+    (input) => {
+      const given = Buffer.from(input).toString();
+      if (taken(given)) must(given.replace(/\s+/g, '') === text, 'a code that was altered is none');
+    },
+  );
 
   /** Anybody can make a checksum: what is below it has to hold by itself. */
   const content = Buffer.from(text.slice('niia1-'.length), 'base64url').subarray(0, -4);
@@ -94,10 +98,11 @@ describe('the statements of a roster', () => {
     }
   }
 
-  fuzz(
-    'altered, cut, repeated or mixed up make no other chain',
+  fuzzLive(
+    'altered, cut, repeated or mixed up make no other chain [TEAM-1]',
     fc.noBias(fc.integer()),
-    (start) => {
+    async (start) => {
+      await breathe();
       const random = new Random(start);
       const statements = roster.statements.map((one) => ({ ...one }));
       const at = random.integer(0, statements.length - 1);
@@ -121,13 +126,15 @@ describe('the statements of a roster', () => {
       const known = verified.statements.every(({ body }, seq) => body === roster.statements[seq]?.body);
       must(known, 'nobody says what was not signed');
     },
-    { full: 300_000 },
+    // Signatures are checked.
+    { full: 100_000 },
   );
 
-  fuzz(
-    'that an admin signed are right in themselves, or refused',
+  fuzzLive(
+    'that an admin signed are right in themselves, or refused [TEAM-3]',
     fc.noBias(fc.integer()),
-    (start) => {
+    async (start) => {
+      await breathe();
       const random = new Random(start);
       const next = { v: 1, seq: 3, prev: roster.head, at, by: a.id };
       const changes = [
@@ -137,11 +144,16 @@ describe('the statements of a roster', () => {
       ];
       const body = JSON.stringify(hostileValue(changes, random)) ?? '';
       const verified = check([...roster.statements, { body, sig: a.sign(Buffer.from(body)) }]);
+      if (verified) {
+        const { seq, prev } = JSON.parse(body) as Record<string, unknown>;
+        must(seq === 3 && prev === roster.head, 'a statement follows the one before it');
+      }
       for (const { id, name, signKey } of verified?.members.values() ?? []) {
         must(id === machineId(signKey) && /^[A-Za-z0-9._-]{1,63}$/.test(name), 'members have the id of their key');
       }
     },
-    { full: 200_000 },
+    // A signature is made and one is checked.
+    { full: 50_000 },
   );
 });
 

@@ -19,7 +19,7 @@ async function unharmed(member: Probe): Promise<void> {
 }
 
 describe('a gateway lets in', () => {
-  it('a member of a team that it knows', async () => {
+  it('a member of a team that it knows [GW-3]', async () => {
     const { roster, machines } = newTeam(['a', 'b', 'c']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -31,7 +31,7 @@ describe('a gateway lets in', () => {
     expect(await a.next('present')).toMatchObject({ machine: machines[1]!.id, index: b.index });
   });
 
-  it('the first machine of a new team that shows the admission secret, and then its members without it', async () => {
+  it('the first machine of a new team that shows the admission secret, and then its members without it [GW-3]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const admission = randomBytes(16);
     const server = newServer({ admission });
@@ -43,7 +43,7 @@ describe('a gateway lets in', () => {
     await Probe.member(server, machines[1]!, roster);
   });
 
-  it('a machine that joined elsewhere and brings the chain that says so', async () => {
+  it('a machine that joined elsewhere and brings the chain that says so [GW-3]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const joiner = newIdentity('joiner');
     const server = newServer({ roster });
@@ -83,7 +83,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     return { roster, machines, server, member, probe: Probe.to(server) };
   }
 
-  it("a stranger's key", async () => {
+  it("a stranger's key [GW-4]", async () => {
     const { roster, member, probe, server } = await setUp();
     await probe.hello(newIdentity('stranger'), roster);
     await probe.next('roster-wanted');
@@ -93,7 +93,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it('a stranger who brings a chain of his own', async () => {
+  it('a stranger who brings a chain of his own [GW-4]', async () => {
     const { roster, member, probe } = await setUp();
     const forged = newTeam(['evil']);
     await probe.hello(forged.machines[0]!, roster);
@@ -103,14 +103,14 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it("a member's id with another's key", async () => {
+  it("a member's id with another's key [GW-1]", async () => {
     const { roster, machines, member, probe } = await setUp();
     await probe.hello(newIdentity('stranger'), roster, { machine: machines[1]!.id });
     expect(await refusal(probe)).toBe('denied');
     await unharmed(member);
   });
 
-  it('a signature over something else', async () => {
+  it('a signature over something else [GW-1]', async () => {
     const { roster, machines, member, probe } = await setUp();
     await probe.hello(machines[1]!, roster, { sig: machines[1]!.sign(Buffer.from('something else')) });
     expect(await refusal(probe)).toBe('denied');
@@ -124,7 +124,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it('a team that it does not know, without or with a wrong secret', async () => {
+  it('a team that it does not know, without or with a wrong secret [GW-4]', async () => {
     const { member, probe, server } = await setUp();
     const other = newTeam(['x']);
     await probe.hello(other.machines[0]!, other.roster);
@@ -135,7 +135,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it('a machine that was removed and brings a chain from before', async () => {
+  it('a machine that was removed and brings a chain from before [GW-4]', async () => {
     const { roster, machines, member, server } = await setUp();
     server.updateRoster(roster.append({ op: 'remove', machine: machines[1]!.id }, machines[0]!, at));
     const probe = Probe.to(server);
@@ -146,7 +146,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it('an older protocol, whatever else its hello says', async () => {
+  it('an older protocol, whatever else its hello says [VER-2, VER-3]', async () => {
     const { member, probe } = await setUp();
     await probe.next('challenge');
     const json = JSON.stringify({ type: 'hello', protocol: { min: 0, max: 0 }, version: 'ancient' });
@@ -155,7 +155,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     await unharmed(member);
   });
 
-  it('whoever relays before the greeting', async () => {
+  it('whoever relays before the greeting [GW-5]', async () => {
     const { member, probe } = await setUp();
     await probe.next('challenge');
     probe.relay(member.index, 'hello');
@@ -164,7 +164,7 @@ describe('a gateway refuses, and the other machines are unharmed,', () => {
     expect(member.relayed).toEqual([]);
   });
 
-  it('a greeting that takes too long', async () => {
+  it('a greeting that takes too long [GW-5]', async () => {
     const { roster, machines } = newTeam(['a']);
     const server = newServer({ roster, limits: { helloMs: 60, tickMs: 20 } });
     const member = await Probe.member(server, machines[0]!, roster);

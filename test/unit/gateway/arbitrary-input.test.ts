@@ -39,7 +39,7 @@ const message = fc.oneof(
 );
 
 describe('whatever bytes come', () => {
-  it('before the greeting: the gateway goes on, and keeps nothing of them', async () => {
+  it('before the greeting: the gateway goes on, and keeps nothing of them [GW-6]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -62,7 +62,7 @@ describe('whatever bytes come', () => {
     expect(server.metrics()).toContain('\nniia_gateway_waiting_bytes 0\n');
   });
 
-  it('from a member: it may lose its connection; the others keep theirs', async () => {
+  it('from a member: it may lose its connection; the others keep theirs [GW-6]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);

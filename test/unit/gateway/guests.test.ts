@@ -30,7 +30,7 @@ async function setUp(limits: Partial<ServerLimits> = {}) {
 }
 
 describe('a guest with a ticket', () => {
-  it('talks to the inviter, and the inviter to it', async () => {
+  it('talks to the inviter, and the inviter to it [GW-19]', async () => {
     const { inviter, come } = await setUp();
     const guest = await come();
     const lane = await guest.next('lane');
@@ -45,7 +45,7 @@ describe('a guest with a ticket', () => {
     expect((await inviter.next('guest-gone')).index).toBe(announced.index);
   });
 
-  it('reaches nobody else, and nobody else reaches it', async () => {
+  it('reaches nobody else, and nobody else reaches it [GW-19]', async () => {
     const { inviter, other, come, server } = await setUp();
     const guest = await come();
     await guest.next('lane');
@@ -58,7 +58,7 @@ describe('a guest with a ticket', () => {
     expect(server.counters.droppedMessages).toBe(2);
   });
 
-  it('may not act as a member', async () => {
+  it('may not act as a member [GW-19]', async () => {
     const { come, inviter } = await setUp();
     const guest = await come();
     await guest.next('lane');
@@ -67,7 +67,7 @@ describe('a guest with a ticket', () => {
     await inviter.next('guest-gone');
   });
 
-  it('may try again until the ticket is dropped, one at a time', async () => {
+  it('may try again until the ticket is dropped, one at a time [GW-19, GW-20]', async () => {
     const { inviter, come, refusedWith } = await setUp();
     const first = await come();
     await first.next('lane');
@@ -82,7 +82,7 @@ describe('a guest with a ticket', () => {
     expect(await refusedWith(await come())).toBe('code_used');
   });
 
-  it('is refused when the ticket has expired, is not known, or the inviter is not there', async () => {
+  it('is refused when the ticket has expired, is not known, or the inviter is not there [GW-20]', async () => {
     const { inviter, come, refusedWith } = await setUp();
     expect(await refusedWith(await come('f'.repeat(32)))).toBe('denied');
     inviter.send({ type: 'ticket', hash, expiresAt: new Date(Date.now() - 1).toISOString() });
@@ -94,7 +94,7 @@ describe('a guest with a ticket', () => {
     expect(await refusedWith(await come())).toBe('offline');
   });
 
-  it('loses its lane when the inviter leaves', async () => {
+  it('loses its lane when the inviter leaves [GW-21]', async () => {
     const { inviter, come } = await setUp();
     const guest = await come();
     await guest.next('lane');
@@ -102,7 +102,7 @@ describe('a guest with a ticket', () => {
     expect(await guest.closedWith()).toMatchObject({ code: 'offline' });
   });
 
-  it('cannot be lured away by another member that offers the same ticket', async () => {
+  it('cannot be lured away by another member that offers the same ticket [GW-20]', async () => {
     const { inviter, other, come } = await setUp();
     other.send({ type: 'ticket', hash, expiresAt: soon() });
     other.send({ type: 'ticket-drop', hash });
@@ -111,7 +111,7 @@ describe('a guest with a ticket', () => {
     expect((await guest.next('lane')).index).toBe(inviter.index);
   });
 
-  it('carries only so many bytes', async () => {
+  it('carries only so many bytes [GW-21]', async () => {
     const { inviter, come } = await setUp({ guestBytes: 1_000 });
     const guest = await come();
     const { index } = await guest.next('lane');
@@ -122,7 +122,7 @@ describe('a guest with a ticket', () => {
     expect(inviter.isClosed).toBe(false);
   });
 
-  it('stays only so long', async () => {
+  it('stays only so long [GW-21]', async () => {
     const { inviter, come } = await setUp({ guestMs: 50, tickMs: 10 });
     const guest = await come();
     await guest.next('lane');
@@ -130,14 +130,14 @@ describe('a guest with a ticket', () => {
     await inviter.next('guest-gone');
   });
 
-  it('is not heard from an address that guessed too often, and is from another', async () => {
+  it('is not heard from an address that guessed too often, and is from another [GW-22]', async () => {
     const { come, refusedWith } = await setUp({ guestTriesPerMinute: 3 });
     for (let i = 0; i < 3; i++) expect(await refusedWith(await come(`${i}`.repeat(32)))).toBe('denied');
     expect(await refusedWith(await come())).toBe('busy');
     await (await come(ticket, '203.0.113.9')).next('lane');
   });
 
-  it('finds its ticket gone when the inviter was removed from the team', async () => {
+  it('finds its ticket gone when the inviter was removed from the team [GW-20]', async () => {
     const { server, roster, machines, come, refusedWith, other } = await setUp();
     other.send({ type: 'ticket', hash: ticketHash('second'), expiresAt: soon() });
     await other.settled();

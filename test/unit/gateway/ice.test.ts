@@ -54,7 +54,7 @@ test.each([
   expect(() => new IceOffer(turn)).toThrow(expect.objectContaining({ code: 'usage', hint: expect.any(String) }));
 });
 
-test('a machine is told of STUN and TURN in its welcome; where there is neither, of nothing', async () => {
+test('a machine is told of STUN and TURN in its welcome; where there is neither, of nothing [GW-24]', async () => {
   const { roster, machines } = newTeam(['a']);
   const ice = new IceOffer({ urls: [url], user: 'u', credential: 'c' });
   ice.stunPort = 4_242;
@@ -67,7 +67,7 @@ test('a machine is told of STUN and TURN in its welcome; where there is neither,
   expect(without.all('welcome')[0]).not.toHaveProperty('ice');
 });
 
-test('credentials are told anew before they expire, to machines that stay connected', async () => {
+test('credentials are told anew before they expire, to machines that stay connected [GW-24]', async () => {
   const { roster, machines } = newTeam(['a']);
   const ice = new IceOffer({ urls: [url], secret: 'north' }, 1);
   const probe = await Probe.member(newServer({ roster, ice, limits: { tickMs: 20 } }), machines[0]!, roster);

@@ -47,7 +47,7 @@ async function stallable(...[server, identity, roster]: Parameters<typeof Probe.
 }
 
 describe('presence', () => {
-  it('a machine that closes is absent at once, and its last seen time is kept', async () => {
+  it('a machine that closes is absent at once, and its last seen time is kept [GW-7]', async () => {
     const dir = scratch();
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster, dir });
@@ -60,7 +60,7 @@ describe('presence', () => {
     expect((await again.next('welcome')).absent).toEqual([{ machine: machines[1]!.id, lastSeen: absent.lastSeen }]);
   });
 
-  it('a machine that fell silent is pinged, and absent within the time of silence and one tick', async () => {
+  it('a machine that fell silent is pinged, and absent within the time of silence and one tick [GW-14]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster, limits: { pingMs: 60, silentMs: 200, tickMs: 20 } });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -75,11 +75,11 @@ describe('presence', () => {
     expect(a.isClosed).toBe(false);
   });
 
-  it('silence is noticed within 10 s by the limits that are in force', () => {
+  it('silence is noticed within 10 s by the limits that are in force [GW-14]', () => {
     expect(serverLimits.silentMs + serverLimits.tickMs).toBeLessThan(10_000);
   });
 
-  it('a second connection of a machine takes the place of the first', async () => {
+  it('a second connection of a machine takes the place of the first [GW-9]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -112,7 +112,7 @@ describe('relay', () => {
     return { roster, machines, server, a: a!, b: b!, c: c! };
   }
 
-  it('carries bytes both ways, in order, and says whose they are', async () => {
+  it('carries bytes both ways, in order, and says whose they are [GW-10]', async () => {
     const { a, b } = await two();
     for (let i = 0; i < 100; i++) a.relay(b.index, `message ${i}`);
     b.relay(a.index, 'back');
@@ -123,7 +123,7 @@ describe('relay', () => {
     expect(await a.nextRelay()).toEqual({ index: b.index, payload: Buffer.from('back') });
   });
 
-  it('to a forged index, to oneself or to one that left reaches nobody and harms nobody', async () => {
+  it('to a forged index, to oneself or to one that left reaches nobody and harms nobody [GW-8]', async () => {
     const { a, b, c, server } = await two();
     const other = newTeam(['x']);
     server.updateRoster(other.roster);
@@ -154,14 +154,14 @@ describe('relay', () => {
     expect(b.isClosed).toBe(false);
   });
 
-  it('a machine that sends control messages too fast is cut off', async () => {
+  it('a machine that sends control messages too fast is cut off [GW-15]', async () => {
     const { a, b } = await two();
     for (let i = 0; i <= gatewayLimits.controlPerSecond * 60 + 200; i++) a.transport.send(encodePing(2, i));
     expect((await a.closedWith()) as TransportClosed).toMatchObject({ closeCode: gatewayClose.tooFast });
     await b.settled();
   });
 
-  it('of the largest payload passes', async () => {
+  it('of the largest payload passes [GW-10]', async () => {
     const { a, b } = await two();
     a.relay(b.index, Buffer.alloc(gatewayLimits.payload, 5));
     expect((await b.nextRelay()).payload.equals(Buffer.alloc(gatewayLimits.payload, 5))).toBe(true);
@@ -180,7 +180,7 @@ describe('a machine that stopped to read', () => {
     return { server, a, c, b: stalled.probe, ...stalled };
   }
 
-  it('delays nobody else, and gets what waited once it reads again', async () => {
+  it('delays nobody else, and gets what waited once it reads again [GW-13]', async () => {
     const { a, c, b, stall, resume } = await setUp();
     stall();
     for (let i = 0; i < 20; i++) a.relay(b.index, payload);
@@ -195,7 +195,7 @@ describe('a machine that stopped to read', () => {
     expect(b.relayed.filter(({ index }) => index === a.index)).toHaveLength(20);
   });
 
-  it('costs the flooding circuit only: both its ends are told, another goes on whole', async () => {
+  it('costs the flooding circuit only: both its ends are told, another goes on whole [GW-11]', async () => {
     const { server, a, c, b, stall, resume } = await setUp();
     stall();
     for (let i = 0; i < 10; i++) c.relay(b.index, `c ${i}`);
@@ -214,7 +214,7 @@ describe('a machine that stopped to read', () => {
     expect((await b.nextRelay(11)).payload.toString()).toBe('anew');
   });
 
-  it('after a reset, nothing that was sent before the sender knew of it is mixed into what follows', async () => {
+  it('after a reset, nothing that was sent before the sender knew of it is mixed into what follows [GW-12]', async () => {
     const { a, b, stall, resume } = await setUp();
     a.answersPings = false;
     stall();
@@ -227,7 +227,7 @@ describe('a machine that stopped to read', () => {
     expect(b.relayed).toEqual([]);
   });
 
-  it('is cut off before its control messages fill the memory', async () => {
+  it('is cut off before its control messages fill the memory [GW-13]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster, limits: { controlBacklog: 4_096 } });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -244,7 +244,7 @@ describe('a machine that stopped to read', () => {
 });
 
 describe('the roster', () => {
-  it('a newer one that a member brings reaches the others, and ends whoever it removes', async () => {
+  it('a newer one that a member brings reaches the others, and ends whoever it removes [GW-16]', async () => {
     const { roster, machines } = newTeam(['a', 'b', 'c']);
     const server = newServer({ roster });
     const [a, b, c] = await Promise.all(machines.map((machine) => Probe.member(server, machine, roster)));
@@ -258,7 +258,7 @@ describe('the roster', () => {
     expect(a!.all('roster')).toEqual([]);
   });
 
-  it('an older one changes nothing', async () => {
+  it('an older one changes nothing [GW-16]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const newer = roster.append(memberOf(newIdentity('c')), machines[0]!, at);
     const server = newServer({ roster: newer });
@@ -273,7 +273,7 @@ describe('the roster', () => {
     expect(b.isClosed).toBe(false);
   });
 
-  it('that is forged ends the connection it came on', async () => {
+  it('that is forged ends the connection it came on [GW-16]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -284,7 +284,7 @@ describe('the roster', () => {
     expect(a.all('roster')).toEqual([]);
   });
 
-  it('is kept: after a restart the members come in without the secret', async () => {
+  it('is kept: after a restart the members come in without the secret [GW-16]', async () => {
     const dir = scratch();
     const { roster, machines } = newTeam(['a', 'b']);
     const first = newServer({ roster, dir });
@@ -310,7 +310,7 @@ describe('the roster', () => {
 });
 
 describe('a drain', () => {
-  it('tells the machines, lets out what is on its way, and then ends the connections', async () => {
+  it('tells the machines, lets out what is on its way, and then ends the connections [GW-18]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster });
     const a = await Probe.member(server, machines[0]!, roster);
@@ -329,7 +329,7 @@ describe('a drain', () => {
     expect((await late.closedWith()) as TransportClosed).toMatchObject({ closeCode: gatewayClose.draining });
   });
 
-  it('does not wait for ever for a machine that does not read', async () => {
+  it('does not wait for ever for a machine that does not read [GW-18]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const server = newServer({ roster, limits: { drainMs: 50 } });
     const a = await Probe.member(server, machines[0]!, roster);

@@ -116,7 +116,7 @@ test('an attribute that must be understood and is not is named in the answer', (
   expect(answer.subarray(20).toString('hex')).toBe('0009000400000414' + '000a000200030000');
 });
 
-test('no answer is much larger than its request', () => {
+test('no answer is much larger than its request [GW-23]', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.nat(0xffff), fc.uint8Array({ maxLength: 12 })), { maxLength: 40 }),
@@ -133,7 +133,7 @@ test('no answer is much larger than its request', () => {
   );
 });
 
-test('nothing but a whole binding request is answered', () => {
+test('nothing but a whole binding request is answered [GW-23]', () => {
   const whole = bindingRequest([0x8022, Buffer.from('niia')]);
   for (let length = 0; length < whole.length; length++) {
     expect(answerStun(whole.subarray(0, length), '192.0.2.1', 1)).toBeUndefined();
@@ -165,7 +165,7 @@ test('hostile datagrams of all sizes are ignored, and the next request is answer
   expect(asker.answers.length).toBe(1);
 });
 
-test('a flood from one address is answered within its limit, and others are answered beside it', async () => {
+test('a flood from one address is answered within its limit, and others are answered beside it [GW-23]', async () => {
   const server = await serve('127.0.0.1', { perAddress: 5, inAll: 1_000, addresses: 10 });
   const flooding = await udp('127.0.0.1');
   const other = await udp('127.0.0.1', '127.0.0.2');

@@ -88,7 +88,7 @@ describe('a WebSocket', () => {
     expect(await far.closedWith()).toBeUndefined();
   });
 
-  it('ends where a message is too large, on both sides', async () => {
+  it('ends where a message is too large, on both sides [NET-2]', async () => {
     const { accepted, url } = await listen();
     const { transport, probe } = await connected({ url, fingerprint: certificate.fingerprint });
     const far = await accepted.first(() => true);

@@ -19,7 +19,7 @@ describe('a write', () => {
     expect((await tailed(peer, { session, since: outputOffset })).bytes.equals(bytes)).toBe(true);
   });
 
-  test('is typed once, however often it is repeated, and its receipt is on disk', async () => {
+  test('is typed once, however often it is repeated, and its receipt is on disk [RPC-16]', async () => {
     const { ask, write, peer, server, home, runRaw } = await start();
     const { session } = await runRaw('exec cat');
     const [first, second] = await Promise.all([write(session, 'once;', 'k1'), write(session, 'once;', 'k1')]);

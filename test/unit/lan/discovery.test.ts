@@ -94,7 +94,7 @@ const plenty = { perSecond: 1_000_000, burst: 1_000_000 };
 const newHash = () => randomBytes(16).toString('hex');
 
 describe('an announcement', () => {
-  it('tells a hash of the key and nothing else: no name of computer, machine, user or team, no other network', async () => {
+  it('tells a hash of the key and nothing else: no name of computer, machine, user or team, no other network [LAN-1]', async () => {
     const { identities, roster } = teamOf('machine-name-of-alpha', 'machine-name-of-beta');
     const { heard, next, say } = await neighbour();
     const { lan, identity } = newLan(identities[0]!, roster);
@@ -182,7 +182,7 @@ describe('a hostile neighbour', () => {
     expect(looker.discovery.size).toBeLessThanOrEqual(8);
   });
 
-  it('cannot make us keep more than 256 announcements, of however many members', async () => {
+  it('cannot make us keep more than 256 announcements, of however many members [LAN-2]', async () => {
     const looker = await newDiscovery(() => true);
     const { say } = await neighbour();
     for (let n = 1; n <= 600; n++) await say(announcement({ instance: `liar${n}`, hash: newHash(), port: n }));
@@ -193,7 +193,7 @@ describe('a hostile neighbour', () => {
   });
 
   it(
-    'that sends any packets at all breaks nothing, and honest announcements still count',
+    'that sends any packets at all breaks nothing, and honest announcements still count [LAN-10]',
     async () => {
       const hash = newHash();
       const looker = await newDiscovery((one) => one === hash, undefined, { perSource: plenty, inAll: plenty });

@@ -41,7 +41,7 @@ describe('signals in datagrams', () => {
     expect(air.sent).toHaveLength(4);
   });
 
-  it('may be as long as sixteen datagrams hold; longer ones are refused with too_large', async () => {
+  it('may be as long as sixteen datagrams hold; longer ones are refused with too_large [LAN-7]', async () => {
     const { air, a, b } = two();
     const values = [noise(30_000), 'x'.repeat(60_000)];
     const sent = Promise.all(values.map((value) => a.peer.send(value)));
@@ -55,7 +55,7 @@ describe('signals in datagrams', () => {
   });
 
   it(
-    'lost, doubled and reordered ones are delivered at most once, and once when the sender was told so',
+    'lost, doubled and reordered ones are delivered at most once, and once when the sender was told so [LAN-6]',
     fuzzed,
     async () => {
       const fates = fc.array(
@@ -94,7 +94,7 @@ describe('signals in datagrams', () => {
     },
   );
 
-  it('a lost one is sent again after 100, 200 and 400 ms, and given up after 5 s', async () => {
+  it('a lost one is sent again after 100, 200 and 400 ms, and given up after 5 s [LAN-6]', async () => {
     const at0 = Date.now();
     const times: number[] = [];
     let lose = false;
@@ -131,7 +131,7 @@ describe('signals in datagrams', () => {
     expect(a.told).toEqual(['found', 'found']);
   });
 
-  it('a goodbye that somebody else said in its name changes nothing', async () => {
+  it('a goodbye that somebody else said in its name changes nothing [LAN-9]', async () => {
     const { a } = two();
     await settled(a.peer.send(1));
     a.peer.doubt(at('b'));
@@ -150,7 +150,7 @@ describe('signals in datagrams', () => {
 });
 
 describe('whoever else is on the LAN', () => {
-  it('may claim to be a member from many addresses: only the one that can answer is believed', async () => {
+  it('may claim to be a member from many addresses: only the one that can answer is believed [LAN-2]', async () => {
     const { air, a, b } = two();
     a.peer.close();
     const fresh = air.station('a', pair[0]);
@@ -164,7 +164,7 @@ describe('whoever else is on the LAN', () => {
   });
 
   it(
-    'replays gain nothing: not now, not later, not after a restart of either side, from no address',
+    'replays gain nothing: not now, not later, not after a restart of either side, from no address [LAN-5]',
     fuzzed,
     async () => {
       await fc.assert(
@@ -234,7 +234,7 @@ describe('whoever else is on the LAN', () => {
     a.close();
   });
 
-  it('altered and truncated datagrams are dropped and counted, and have no answer', fuzzed, async () => {
+  it('altered and truncated datagrams are dropped and counted, and have no answer [LAN-3]', fuzzed, async () => {
     const { air, a, b } = two();
     await settled(Promise.all([a.peer.send('one'), a.peer.send(noise(3_000))]));
     const seen = air.sent.filter(({ to }) => to === 'b').map(({ datagram }) => datagram);
@@ -262,7 +262,7 @@ describe('whoever else is on the LAN', () => {
     expect(air.sent).toEqual([]);
   });
 
-  it('random datagrams are dropped and counted, and have no answer', fuzzed, () => {
+  it('random datagrams are dropped and counted, and have no answer [LAN-3]', fuzzed, () => {
     const { air, b } = two();
     air.sent.length = 0;
     let dropped = 0;

@@ -16,7 +16,7 @@ async function inviter() {
 }
 
 describe('a guest with an invite code', () => {
-  it('finds the inviter by the code alone and both talk', async () => {
+  it('finds the inviter by the code alone and both talk [LAN-11]', async () => {
     const { lan, told, tickets, inviterKey } = await inviter();
     const { secret, hash } = tickets.make('operator', 60_000);
     const { guest, signals } = newGuest({ inviterKey, secret });
@@ -42,7 +42,7 @@ describe('a guest with an invite code', () => {
     expect(guests.map(({ signals }) => signals)).toEqual([[{ for: 0 }], [{ for: 1 }]]);
   });
 
-  it('with a wrong secret finds nobody and is not heard', async () => {
+  it('with a wrong secret finds nobody and is not heard [LAN-11]', async () => {
     const { lan, told, tickets, inviterKey } = await inviter();
     tickets.make('operator', 60_000);
     const { guest } = newGuest({ inviterKey, secret: randomBytes(16) });
@@ -54,7 +54,7 @@ describe('a guest with an invite code', () => {
     expect(guest.counts['received']).toBe(0);
   });
 
-  it('whose invite was taken back is not heard any more', async () => {
+  it('whose invite was taken back is not heard any more [LAN-11]', async () => {
     const { told, tickets, inviterKey } = await inviter();
     const { secret } = tickets.make('operator', 60_000);
     const { guest } = newGuest({ inviterKey, secret });

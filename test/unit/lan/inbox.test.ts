@@ -35,7 +35,7 @@ describe('frames', () => {
     );
   });
 
-  it('a hello is as long as its answer, and an ack shorter than the data', () => {
+  it('a hello is as long as its answer, and an ack shorter than the data [LAN-4]', () => {
     const hello = encodeFrame({ type: 'hello', session: 1n, challenge: 2n });
     const cookie = encodeFrame({ type: 'cookie', session: 1n, challenge: 2n, cookie: 3n });
     const ack = encodeFrame({ type: 'ack', session: 1n, message: 0, have: 0 });
@@ -45,7 +45,7 @@ describe('frames', () => {
 });
 
 describe('the inbox', () => {
-  it('takes data with a present cookie of their own session, and none else', () => {
+  it('takes data with a present cookie of their own session, and none else [LAN-5]', () => {
     const inbox = new Inbox();
     const cookie = inbox.cookie(tag, 1n, 0);
     expect(inbox.take(tag, data({ cookie }), 0)?.message).toEqual({ value: 'x' });
@@ -68,7 +68,7 @@ describe('the inbox', () => {
     });
   });
 
-  it('keeps a bounded number of sessions and unfinished messages, whatever members send', () => {
+  it('keeps a bounded number of sessions and unfinished messages, whatever members send [LAN-8]', () => {
     const inbox = new Inbox();
     for (let session = 0n; session < 3_000n; session++) {
       const cookie = inbox.cookie(session % 40n, session, 0);
@@ -86,7 +86,7 @@ describe('the inbox', () => {
     expect(inbox.kept).toEqual({ sessions: 1, partialMessages: 0 });
   });
 
-  it('takes no more from a deflated message than a signal may have', fuzzed, async () => {
+  it('takes no more from a deflated message than a signal may have [LAN-7]', fuzzed, async () => {
     const { deflateRawSync } = await import('node:zlib');
     const bomb = deflateRawSync(Buffer.from(JSON.stringify('x'.repeat(longestJson))));
     expect(bomb.length).toBeLessThan(longestPart);

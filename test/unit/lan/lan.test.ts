@@ -93,7 +93,7 @@ describe('two machines of a team on one LAN', () => {
 });
 
 describe('who is no member', () => {
-  it('of another team is neither found nor heard', async () => {
+  it('of another team is neither found nor heard [LAN-3]', async () => {
     const { a, b } = await pair();
     const other = teamOf('gamma');
     const stranger = newLan(other.identities[0]!, other.roster);

@@ -8,7 +8,7 @@ import { closing } from './stage.ts';
 const runs = process.env['NIIA_TEST_FULL'] ? 1_000_000 : 1_000;
 const plenty = { perSecond: 1_000_000_000, burst: 1_000_000_000 };
 
-it('any packets at all are survived in bounded memory', { timeout: 20_000 + runs }, async () => {
+it('any packets at all are survived in bounded memory [LAN-10]', { timeout: 20_000 + runs }, async () => {
   const [segment] = localSegments();
   const found: string[] = [];
   const tell = ({ hash }: { hash: string }): void => {

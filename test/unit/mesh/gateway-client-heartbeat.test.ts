@@ -25,7 +25,7 @@ describe('a heartbeat', () => {
     expect(pings).toHaveLength(120);
   });
 
-  it('gives a silent gateway up within 2 s, with one ping outstanding', () => {
+  it('gives a silent gateway up within 2 s, with one ping outstanding [GW-14]', () => {
     const { deadAt, pings } = run(10_000, 60_000);
     expect(deadAt! - 10_000).toBeGreaterThanOrEqual(deadMs - tickMs);
     expect(deadAt! - 10_000).toBeLessThanOrEqual(2_000);
@@ -39,7 +39,7 @@ describe('a heartbeat', () => {
     expect(heartbeat.rttMs).toBe(10);
   });
 
-  it('does not blame the gateway for a sleep of its own, and after it decides quickly', () => {
+  it('does not blame the gateway for a sleep of its own, and after it decides quickly [GW-14]', () => {
     const heartbeat = new Heartbeat(0);
     run(10_000, 10_000, heartbeat);
     const woke = 8 * 3_600_000;

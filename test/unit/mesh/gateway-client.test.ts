@@ -113,7 +113,7 @@ async function twoClients() {
 }
 
 describe('a gateway client', () => {
-  it('gives a pipe to each machine that is present, and says who is absent', async () => {
+  it('gives a pipe to each machine that is present, and says who is absent [GW-7]', async () => {
     const { a, machines, toB, toA } = await twoClients();
     expect(toB.machine).toBe(machines[1]!.id);
     expect(toA.machine).toBe(machines[0]!.id);
@@ -189,7 +189,7 @@ describe('a gateway client', () => {
     await stateIs('connected');
   });
 
-  it('does not fight with another process of the same machine', async () => {
+  it('does not fight with another process of the same machine [GW-9]', async () => {
     const { roster, machines } = newTeam(['a']);
     const current = { server: newServer({ roster }) };
     const { client, stateIs } = newClient(current, machines[0]!, roster);
@@ -239,7 +239,7 @@ describe('a gateway client', () => {
     client.dropTicket(hash);
   });
 
-  it('replaces a pipe that overflowed, on both sides, and what follows is whole', async () => {
+  it('replaces a pipe that overflowed, on both sides, and what follows is whole [GW-11, GW-12]', async () => {
     const { roster, machines } = newTeam(['a', 'b']);
     const current = { server: newServer({ roster, limits: { circuit: 64 << 10 } }), links: [] as Transport[] };
     const a = newClient(current, machines[0]!, roster);
@@ -279,7 +279,7 @@ describe('a gateway client', () => {
     expect(b.events.items.filter(({ type }) => type === 'circuit')).toHaveLength(1);
   });
 
-  it('notices a gateway that fell silent, and knows the round trip while it has not', async () => {
+  it('notices a gateway that fell silent, and knows the round trip while it has not [GW-14]', async () => {
     const { roster, machines } = newTeam(['a']);
     const server = newServer({ roster });
     let frozen = false;
@@ -330,7 +330,7 @@ describe('a gateway client', () => {
     await events.first(({ state }) => state === 'connected', mark);
   });
 
-  it('does not prove its key to a gateway that names another certificate', async () => {
+  it('does not prove its key to a gateway that names another certificate [GW-2]', async () => {
     const { roster, machines } = newTeam(['a']);
     const server = newServer({ roster });
     const { client, stateIs } = newClient({ server }, machines[0]!, roster, {

@@ -33,7 +33,7 @@ function fill(): () => number {
 }
 
 describe('on a path of 10 Mbit/s and 40 ms that is flooded', () => {
-  test('a small message written at any time arrives in under twice its time on an idle one, and the flood has the rest', async () => {
+  test('a small message written at any time arrives in under twice its time on an idle one, and the flood has the rest [LINK-19]', async () => {
     connect(time, a, b, 'direct', { delay: 20, rate: 1_250 });
     await wait(2_000);
     const took: number[] = [];

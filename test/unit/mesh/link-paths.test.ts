@@ -32,7 +32,7 @@ const trouble = (ends: SimEnd[], what: 'held' | 'dropped') => {
 };
 
 describe('a link opens', () => {
-  test('after one round trip of the first path that answers, without waiting for a better one', async () => {
+  test('after one round trip of the first path that answers, without waiting for a better one [LINK-20]', async () => {
     const gateway = connect(time, a, b, 'gateway', { delay: 10 });
     connect(time, a, b, 'p2p', { delay: 100 });
     await wait(21);
@@ -62,7 +62,7 @@ describe('a link opens', () => {
 });
 
 describe('when the active path closes', () => {
-  test('the unacknowledged tail arrives over a standby within one round trip', async () => {
+  test('the unacknowledged tail arrives over a standby within one round trip [LINK-21]', async () => {
     const p2p = await open('p2p');
     await open('gateway', 20);
     a.send(b, 'lost with the path');
@@ -74,7 +74,7 @@ describe('when the active path closes', () => {
     expect([path(a), path(b)]).toEqual(['gateway', 'gateway']);
   });
 
-  test('and it was the only one, the link waits, then goes on over the next with every message once', async () => {
+  test('and it was the only one, the link waits, then goes on over the next with every message once [LINK-23]', async () => {
     const first = await open('gateway');
     a.send(b, 'one');
     await wait(100);
@@ -92,7 +92,7 @@ describe('when the active path closes', () => {
     expect([a.opened, b.opened, a.ended, b.ended]).toEqual([1, 1, [], []]);
   });
 
-  test('a link without a path takes a bounded amount and asks for more when it can', async () => {
+  test('a link without a path takes a bounded amount and asks for more when it can [LINK-17, LINK-23]', async () => {
     const first = await open('gateway');
     for (const end of first) end.close();
     const link = a.links.get(idb.id)!;
@@ -110,7 +110,7 @@ describe('when the active path closes', () => {
     expect(figures().buffered).toBe(0);
   });
 
-  test('nothing is held back for more than the window while nothing is acknowledged', async () => {
+  test('nothing is held back for more than the window while nothing is acknowledged [LINK-16, LINK-17]', async () => {
     const ends = await open('gateway');
     trouble(ends, 'dropped');
     const link = a.links.get(idb.id)!;
@@ -127,7 +127,7 @@ describe('when the active path closes', () => {
 });
 
 describe('when the active path falls silent', () => {
-  test.each(['held', 'dropped'] as const)('(%s) the link leaves it within two seconds', async (what) => {
+  test.each(['held', 'dropped'] as const)('(%s) the link leaves it within two seconds [LINK-22]', async (what) => {
     const p2p = await open('p2p');
     await open('gateway', 20);
     trouble(p2p, what);
@@ -149,7 +149,7 @@ describe('when the active path falls silent', () => {
     expect([a.texts, b.texts]).toEqual([['to a'], ['to b']]);
   });
 
-  test('for pings but not for data (a size it does not pass), the link leaves it all the same', async () => {
+  test('for pings but not for data (a size it does not pass), the link leaves it all the same [LINK-22]', async () => {
     const p2p = await open('p2p');
     await open('gateway', 20);
     p2p[0].passes = (message) => message.length < 1_000;
@@ -171,7 +171,7 @@ describe('when the active path falls silent', () => {
     expect(a.mesh.status(idb.id).state).toBe('up');
   });
 
-  test('it is not used again at once when it comes back, and less soon each time', async () => {
+  test('it is not used again at once when it comes back, and less soon each time [LINK-25]', async () => {
     const p2p = await open('p2p');
     await open('gateway', 20);
     for (let i = 0; i < 30; i++) {
@@ -187,7 +187,7 @@ describe('when the active path falls silent', () => {
 });
 
 describe('messages that a path loses although it lives', () => {
-  test('in the middle of a stream are sent again after a round trip', async () => {
+  test('in the middle of a stream are sent again after a round trip [LINK-18]', async () => {
     const ends = await open('gateway');
     a.send(b, 'one');
     await wait(60);
@@ -202,7 +202,7 @@ describe('messages that a path loses although it lives', () => {
     expect(b.got[2]!.at - at).toBeLessThan(35);
   });
 
-  test('at the end of a stream are sent again when the next ping shows it', async () => {
+  test('at the end of a stream are sent again when the next ping shows it [LINK-18]', async () => {
     const ends = await open('gateway');
     ends[0].trouble = 'dropped';
     a.send(b, 'last');
@@ -229,7 +229,7 @@ describe('messages that a path loses although it lives', () => {
 });
 
 describe('a better path', () => {
-  test('is taken while data flows, and nothing is lost, doubled or out of order', async () => {
+  test('is taken while data flows, and nothing is lost, doubled or out of order [LINK-9, LINK-24]', async () => {
     await open('gateway', 40);
     let n = 0;
     const stream = () => {
@@ -254,7 +254,7 @@ describe('a better path', () => {
     ['p2p', 30, 'gateway', 20, 'p2p'],
     ['gateway', 1, 'direct', 9, 'direct'],
     ['gateway', 1, 'direct', 40, 'gateway'],
-  ] as const)('%s (%i ms) and %s (%i ms): %s', async (one, oneMs, other, otherMs, best) => {
+  ] as const)('%s (%i ms) and %s (%i ms): %s [LINK-24]', async (one, oneMs, other, otherMs, best) => {
     connect(time, a, b, one, { delay: oneMs });
     connect(time, a, b, other, { delay: otherMs });
     await wait(10_000);
@@ -262,7 +262,7 @@ describe('a better path', () => {
     expect(figures().switches).toBeLessThan(3);
   });
 
-  test('of equal merit does not make the link move to and fro', async () => {
+  test('of equal merit does not make the link move to and fro [LINK-24]', async () => {
     connect(time, a, b, 'p2p', { delay: 32 });
     connect(time, a, b, 'gateway', { delay: 16 });
     await wait(500);
@@ -275,7 +275,7 @@ describe('a better path', () => {
 });
 
 describe('time', () => {
-  test('jumps by an hour after a sleep, and the link goes on as if nothing was', async () => {
+  test('jumps by an hour after a sleep, and the link goes on as if nothing was [LINK-29]', async () => {
     await open('p2p');
     await open('gateway', 20);
     a.clock.freeze(3_000, 3_600_000);
@@ -288,7 +288,7 @@ describe('time', () => {
     expect([a.ended, b.ended]).toEqual([[], []]);
   });
 
-  test('without a word for longer than the limit ends the link, on both sides, and a new one begins', async () => {
+  test('without a word for longer than the limit ends the link, on both sides, and a new one begins [LINK-30]', async () => {
     a = new SimNode(ida, roster, time, { dropMs: 60_000 });
     b = new SimNode(idb, roster, time, { dropMs: 60_000 });
     const ends = await open('gateway');
@@ -300,7 +300,7 @@ describe('time', () => {
     expect([a.opened, b.opened]).toEqual([2, 2]);
   });
 
-  test('spent idle costs a ping each five seconds and nothing else', async () => {
+  test('spent idle costs a ping each five seconds and nothing else [LINK-29]', async () => {
     const ends = await open('gateway');
     await wait(30_000);
     let messages = 0;

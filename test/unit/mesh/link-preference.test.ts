@@ -28,7 +28,7 @@ const trouble = (ends: SimEnd[], what: 'held' | 'dropped') => {
 };
 
 describe('a preferred kind of path', () => {
-  test('is used at once by both sides, and left at once when it is preferred no longer', async () => {
+  test('is used at once by both sides, and left at once when it is preferred no longer [LINK-27]', async () => {
     add('direct', 1);
     add('gateway', 20);
     await wait(2_000);
@@ -45,7 +45,7 @@ describe('a preferred kind of path', () => {
     expect(status(b).path).toBe('direct');
   });
 
-  test('on both sides, two different ones: each sends as it was told to', async () => {
+  test('on both sides, two different ones: each sends as it was told to [LINK-27]', async () => {
     add('p2p');
     add('gateway', 20);
     a.mesh.prefer(idb.id, 'gateway');
@@ -68,7 +68,7 @@ describe('a preferred kind of path', () => {
     expect([a.opened, status().path, status(b).path]).toEqual([2, 'gateway', 'gateway']);
   });
 
-  test('that does not work costs nothing: the best of the others is used until it does, and every message comes once', async () => {
+  test('that does not work costs nothing: the best of the others is used until it does, and every message comes once [LINK-27]', async () => {
     const gateway = add('gateway', 20);
     add('p2p');
     prefer('gateway');
@@ -112,7 +112,7 @@ describe('a preferred kind of path', () => {
 });
 
 describe('paths that are of no use', () => {
-  test('because there is another of their kind are closed by one side; the one in use stays', async () => {
+  test('because there is another of their kind are closed by one side; the one in use stays [LINK-28]', async () => {
     const first = add('direct', 5);
     await wait(1_000);
     const second = add('direct', 5);
@@ -125,7 +125,7 @@ describe('paths that are of no use', () => {
     expect([status().path, a.mesh.figures(idb.id)!.switches]).toEqual(['direct', 1]);
   });
 
-  test('because nothing authentic comes are closed after ten seconds, but not the one to a relay', async () => {
+  test('because nothing authentic comes are closed after ten seconds, but not the one to a relay [LINK-28]', async () => {
     add('direct');
     await wait(1_000);
     const dead = [add('p2p'), add('gateway')];
@@ -136,7 +136,7 @@ describe('paths that are of no use', () => {
     expect(dead.map(([end]) => end.closed)).toEqual([true, false]);
   });
 
-  test('because there are more than eight go, first those over which nothing came', async () => {
+  test('because there are more than eight go, first those over which nothing came [LINK-28]', async () => {
     add('gateway');
     add('p2p');
     await wait(5_000);

@@ -41,7 +41,7 @@ function fill(): void {
 }
 
 describe('a path on which data moves much slower than on another', () => {
-  test('although it ranks higher, is left within five seconds, and tried less and less often', async () => {
+  test('although it ranks higher, is left within five seconds, and tried less and less often [LINK-26]', async () => {
     connect(time, a, b, 'gateway', { delay: 20, rate: 2_000 });
     await wait(2_000);
     fill();

@@ -72,7 +72,7 @@ const mean = (waits: Sender['waits'], from: number) => {
 };
 
 describe('on a path of 10 Mbit/s and 40 ms', () => {
-  test('the queue stays short and the path stays full, from the first second to the last', () => {
+  test('the queue stays short and the path stays full, from the first second to the last [LINK-19]', () => {
     const sender = new Sender();
     sender.window.roundTrip(dsl.roundTrip, 0);
     sender.run(dsl, 1_000);

@@ -86,7 +86,7 @@ function opened(): [Bare, Bare] {
 }
 
 describe('set-up', () => {
-  test('answers a repeated first message with the same reply, and only one session begins', () => {
+  test('answers a repeated first message with the same reply, and only one session begins [LINK-2]', () => {
     const [a, b] = [new Bare(ida, idb), new Bare(idb, ida)];
     const first = a.take()[0]!;
     b.take();
@@ -100,7 +100,7 @@ describe('set-up', () => {
     expect([a.events, b.events]).toEqual([['opened'], ['opened']]);
   });
 
-  test('repeats its first message until it is answered, ever less often', () => {
+  test('repeats its first message until it is answered, ever less often [LINK-2]', () => {
     const a = new Bare(ida, idb);
     const times: number[] = [];
     for (let now = 0; now < 20_000; now = a.link.deadline) {
@@ -111,7 +111,7 @@ describe('set-up', () => {
     expect(times).toEqual([0, 300, 900, 2_100, 4_500, 9_300, 14_300, 19_300]);
   });
 
-  test('does not end the open link for a first message that is replayed', () => {
+  test('does not end the open link for a first message that is replayed [LINK-3]', () => {
     const [a, b] = [new Bare(ida, idb), new Bare(idb, ida)];
     const first = a.out[0]!;
     exchange(a, b, 1);
@@ -123,7 +123,7 @@ describe('set-up', () => {
     expect(b.delivered).toEqual(['still here']);
   });
 
-  test('goes through although a relay answers first with something forged', () => {
+  test('goes through although a relay answers first with something forged [LINK-6]', () => {
     const [a, b] = [new Bare(ida, idb), new Bare(idb, ida)];
     const first = a.take()[0]!;
     b.take();
@@ -137,7 +137,7 @@ describe('set-up', () => {
     expect([a.link.open, b.link.open]).toEqual([true, true]);
   });
 
-  test('finds out that the other daemon was restarted, whichever it was, and ends the old link once', () => {
+  test('finds out that the other daemon was restarted, whichever it was, and ends the old link once [LINK-5]', () => {
     for (const restarted of [ida, idb]) {
       let [a, b] = opened();
       if (restarted === ida) a = new Bare(ida, idb);
@@ -155,7 +155,7 @@ describe('set-up', () => {
     }
   });
 
-  test('goes on with the session that both have when a relay makes one believe that it was lost', () => {
+  test('goes on with the session that both have when a relay makes one believe that it was lost [LINK-4]', () => {
     const [a, b] = opened();
     const tag = Buffer.alloc(4);
     for (let now = 10; now < 5_000; now += 10) {
@@ -170,7 +170,7 @@ describe('set-up', () => {
     expect([a.events, b.events]).toEqual([['opened'], ['opened']]);
   });
 
-  test('does not end the open link for a stranger who came to the path of a member', () => {
+  test('does not end the open link for a stranger who came to the path of a member [LINK-3]', () => {
     const [a, b] = opened();
     const [stranger] = identities(1) as [Identity];
     const x = new Bare(stranger, idb, true);
@@ -186,7 +186,7 @@ describe('set-up', () => {
     expect(b.delivered).toEqual(['still here']);
   });
 
-  test('is answered so often and no more, however many first messages come', () => {
+  test('is answered so often and no more, however many first messages come [LINK-6]', () => {
     const b = new Bare(idb, ida);
     b.take();
     for (let i = 0; i < 100; i++) b.give(new Bare(ida, idb).take()[0]!, 1);
@@ -195,7 +195,7 @@ describe('set-up', () => {
 });
 
 describe('hostile bytes', () => {
-  test('of any kind never make a link throw, deliver something or end', () => {
+  test('of any kind never make a link throw, deliver something or end [LINK-13]', () => {
     const [a, b] = opened();
     let now = 10;
     fc.assert(
@@ -210,7 +210,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  test('made from real ones, by altering, cutting, repeating and mixing up, change nothing but the counts', () => {
+  test('made from real ones, by altering, cutting, repeating and mixing up, change nothing but the counts [LINK-9, LINK-13]', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -275,24 +275,27 @@ describe('hostile bytes', () => {
       'of sessions that are not ours',
       (real: Uint8Array) => Uint8Array.from(real, (byte, i) => (i === 2 ? byte ^ 1 : byte)),
     ],
-  ] as const)('%s, more than two hundred in a second, close the path, and cost nothing from then on', (_, make) => {
-    const [a, b] = opened();
-    a.link.tick(1_000);
-    a.run();
-    const [ping] = a.take();
-    b.give(ping!, 1_000);
-    b.take();
-    const bad = make(ping!);
-    // Spread out, they are put up with.
-    for (let i = 0; i < 1_000; i++) b.give(bad, 2_000 + 10 * i);
-    expect(b.events).not.toContain('close-path');
-    for (let i = 0; i < 1_000; i++) b.give(bad, 20_000 + i / 10);
-    expect(b.events.filter((event) => event === 'close-path')).toHaveLength(1);
-    const { malformed, forged, replayed } = b.link.stats;
-    expect(malformed + forged + replayed).toBeLessThan(1_300);
-  });
+  ] as const)(
+    '%s, more than two hundred in a second, close the path, and cost nothing from then on [LINK-36]',
+    (_, make) => {
+      const [a, b] = opened();
+      a.link.tick(1_000);
+      a.run();
+      const [ping] = a.take();
+      b.give(ping!, 1_000);
+      b.take();
+      const bad = make(ping!);
+      // Spread out, they are put up with.
+      for (let i = 0; i < 1_000; i++) b.give(bad, 2_000 + 10 * i);
+      expect(b.events).not.toContain('close-path');
+      for (let i = 0; i < 1_000; i++) b.give(bad, 20_000 + i / 10);
+      expect(b.events.filter((event) => event === 'close-path')).toHaveLength(1);
+      const { malformed, forged, replayed } = b.link.stats;
+      expect(malformed + forged + replayed).toBeLessThan(1_300);
+    },
+  );
 
-  test('that are authentic pings are answered so often and no more, and too many of them close the path', () => {
+  test('that are authentic pings are answered so often and no more, and too many of them close the path [LINK-36]', () => {
     const [a, b] = opened();
     a.link.tick(1_000);
     a.run();
@@ -308,7 +311,7 @@ describe('hostile bytes', () => {
     expect(b.link.open).toBe(true);
   });
 
-  test('are counted by what was wrong with them', () => {
+  test('are counted by what was wrong with them [LINK-12]', () => {
     const [a, b] = opened();
     a.send('one', 10);
     const [frame] = a.take();
@@ -322,7 +325,7 @@ describe('hostile bytes', () => {
     expect(b.link.stats).toMatchObject({ forged: 1, duplicates: 1, malformed: 1, replayed: 1 });
   });
 
-  test('replayed do not make a dead path look alive', () => {
+  test('replayed do not make a dead path look alive [LINK-15]', () => {
     const [a, b] = opened();
     a.send('in use', 10);
     exchange(a, b, 10);
@@ -341,7 +344,7 @@ describe('hostile bytes', () => {
   });
 });
 
-test('whoever closes a link tells the other side why, and no path is used after that', () => {
+test('whoever closes a link tells the other side why, and no path is used after that [LINK-35]', () => {
   const [a, b] = opened();
   a.link.close(new NiiaError('link_lost', 'niia is going down'), 10);
   a.run();

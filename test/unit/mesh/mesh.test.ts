@@ -22,21 +22,24 @@ describe('a link between machines with different rosters', () => {
   test.each([
     ['the newcomer has the lower id', low, high],
     ['the newcomer has the higher id', high, low],
-  ])('opens when one was added since, and both have the newer one (%s)', async (_, newcomer, other) => {
-    const before = teamOf(mid, other);
-    const after = add(before, mid, newcomer);
-    const [a, b] = [node(newcomer, after), node(other, before)];
-    connect(time, a, b, 'gateway');
-    await wait(1_000);
-    expect(linked(a, b)).toEqual([true, true]);
-    expect(b.roster.head).toBe(after.head);
-    a.send(b, 'hello');
-    b.send(a, 'welcome');
-    await wait(100);
-    expect([a.texts, b.texts]).toEqual([['welcome'], ['hello']]);
-  });
+  ])(
+    'opens when one was added since, and both have the newer one (%s) [LINK-31, LINK-32]',
+    async (_, newcomer, other) => {
+      const before = teamOf(mid, other);
+      const after = add(before, mid, newcomer);
+      const [a, b] = [node(newcomer, after), node(other, before)];
+      connect(time, a, b, 'gateway');
+      await wait(1_000);
+      expect(linked(a, b)).toEqual([true, true]);
+      expect(b.roster.head).toBe(after.head);
+      a.send(b, 'hello');
+      b.send(a, 'welcome');
+      await wait(100);
+      expect([a.texts, b.texts]).toEqual([['welcome'], ['hello']]);
+    },
+  );
 
-  test('opens after a fork, and both have the branch that wins', async () => {
+  test('opens after a fork, and both have the branch that wins [LINK-32]', async () => {
     const base = teamOf(low, high, mid);
     const left = base.append({ op: 'role', machine: mid.id, role: 'viewer' }, low, at);
     const right = left.append({ op: 'role', machine: mid.id, role: 'admin' }, low, at);
@@ -48,7 +51,7 @@ describe('a link between machines with different rosters', () => {
     expect([a.roster.head, b.roster.head]).toEqual([right.head, right.head]);
   });
 
-  test('opens although a roster is longer than a frame', async () => {
+  test('opens although a roster is longer than a frame [LINK-32]', async () => {
     const before = teamOf(low, high);
     let after = before;
     for (let i = 0; i < 200; i++) {
@@ -84,7 +87,7 @@ describe('a machine that is no member', () => {
   test.each([
     ['lower', low, [mid, high]],
     ['higher', high, [low, mid]],
-  ] as const)('is refused, and may only show its roster (%s id)', async (_, outsider, members) => {
+  ] as const)('is refused, and may only show its roster (%s id) [LINK-31, LINK-33]', async (_, outsider, members) => {
     const roster = teamOf(...members);
     const a = node(outsider, roster);
     const b = node(members[0], roster);
@@ -96,7 +99,7 @@ describe('a machine that is no member', () => {
     expect(notes.map(({ note }) => note).join()).toMatch(/not a member/);
   });
 
-  test('does not come in with the roster of another team, nor with one signed by nobody of this team', async () => {
+  test('does not come in with the roster of another team, nor with one signed by nobody of this team [LINK-31]', async () => {
     const roster = teamOf(low, mid);
     const [statement] = add(roster, low, stranger).statements.slice(-1);
     // Signed by the stranger itself, in an admin's name.
@@ -111,7 +114,7 @@ describe('a machine that is no member', () => {
     }
   });
 
-  test('is not asked again and again', async () => {
+  test('is not asked again and again [LINK-34]', async () => {
     const roster = teamOf(mid, high);
     const [a, b] = [node(low, add(roster, mid, low)), node(high, roster)];
     b.setRoster(remove(add(roster, mid, low), mid, low));
@@ -135,7 +138,7 @@ describe('a machine that is no member', () => {
 });
 
 describe('when the roster changes', () => {
-  test('a removed machine is cut off at once, and nothing of it is delivered any more', async () => {
+  test('a removed machine is cut off at once, and nothing of it is delivered any more [LINK-34]', async () => {
     const full = teamOf(low, mid, high);
     const [a, b] = [node(low, full), node(high, full)];
     connect(time, a, b, 'gateway');
@@ -166,7 +169,7 @@ describe('when the roster changes', () => {
     expect(nodes.flatMap(({ ended }) => ended)).toEqual([]);
   });
 
-  test('a machine that was refused gets in without waiting once it is a member', async () => {
+  test('a machine that was refused gets in without waiting once it is a member [LINK-34]', async () => {
     const roster = teamOf(low, mid);
     const [a, b] = [node(low, roster), node(high, roster)];
     connect(time, a, b, 'gateway');

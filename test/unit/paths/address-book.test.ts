@@ -47,7 +47,7 @@ describe('the address book', () => {
     expect(urls(book())).toEqual([]);
   });
 
-  it('is bounded, whatever a machine tells', () => {
+  it('is bounded, whatever a machine tells [SIG-5]', () => {
     const addresses = book();
     for (let round = 0; round < 50; round++) {
       addresses.told(

@@ -22,7 +22,7 @@ async function meet(change: Partial<Parameters<typeof greetListener>[1]> = {}) {
 }
 
 describe('the greeting of a machine that is dialled straight', () => {
-  it('tells the listener who dialled, and hands both the connection with every byte that came after it', async () => {
+  it('tells the listener who dialled, and hands both the connection with every byte that came after it [DIR-5]', async () => {
     const [a, b] = memoryTransportPair();
     const [{ machine, transport: atListener }, atDialler] = await Promise.all([listen(b), dial(a)]);
     expect(machine).toBe(dialler.id);
@@ -60,13 +60,13 @@ describe('the greeting of a machine that is dialled straight', () => {
       { self: { id: dialler.id, signKey: stranger.signKey, sign: (message: Uint8Array) => stranger.sign(message) } },
       'denied',
     ],
-  ])('refuses %s, and both hear why', async (_, change, code) => {
+  ])('refuses %s, and both hear why [DIR-2, DIR-3]', async (_, change, code) => {
     const [atListener, atDialler] = await meet(change);
     expect(atListener).toMatchObject({ status: 'rejected', reason: { code } });
     expect(atDialler).toMatchObject({ status: 'rejected', reason: { code } });
   });
 
-  it('says nothing of the listener to somebody who says nothing', async () => {
+  it('says nothing of the listener to somebody who says nothing [DIR-1]', async () => {
     const [a, b] = memoryTransportPair();
     const heard: string[] = [];
     a.start({
@@ -84,7 +84,7 @@ describe('the greeting of a machine that is dialled straight', () => {
     }
   });
 
-  it('ends with whatever is no greeting, and never throws', async () => {
+  it('ends with whatever is no greeting, and never throws [DIR-4]', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: directLimits.message + 10 }), async (bytes) => {
         const [a, b] = memoryTransportPair();

@@ -58,7 +58,7 @@ function carry(a: Side, b: Side, arrange: (signals: Signal[]) => Signal[] = (sig
 const sides = (): [Side, Side] => [new Side(true), new Side(false)];
 
 describe('two machines that negotiate a P2P path', () => {
-  it('get one, begun by the machine that makes the offers', () => {
+  it('get one, begun by the machine that makes the offers [SIG-2]', () => {
     const [a, b] = sides();
     a.negotiator.consider(false, true, 0);
     carry(a, b);
@@ -69,7 +69,7 @@ describe('two machines that negotiate a P2P path', () => {
     ]);
   });
 
-  it('get one although candidates overtake the offer, and every signal comes twice', () => {
+  it('get one although candidates overtake the offer, and every signal comes twice [SIG-3]', () => {
     const [a, b] = sides();
     a.negotiator.consider(false, true, 0);
     carry(a, b, (signals) => [...signals].reverse());
@@ -95,7 +95,7 @@ describe('two machines that negotiate a P2P path', () => {
     expect(a.opened).toEqual([]);
   });
 
-  it('begin when the machine that makes no offers asks for one', () => {
+  it('begin when the machine that makes no offers asks for one [SIG-2]', () => {
     const [a, b] = sides();
     b.negotiator.consider(false, true, 5_000);
     expect(b.sent).toEqual([{ type: 'p2p-wanted' }]);
@@ -124,7 +124,7 @@ describe('two machines that negotiate a P2P path', () => {
     expect(a.opened).toHaveLength(2);
   });
 
-  it('drop what belongs to an attempt that is over, and follow a new offer rather than the old one', () => {
+  it('drop what belongs to an attempt that is over, and follow a new offer rather than the old one [SIG-4]', () => {
     const [a, b] = sides();
     a.negotiator.consider(false, true, 0);
     const old = a.sent.splice(0);
@@ -140,7 +140,7 @@ describe('two machines that negotiate a P2P path', () => {
     expect(a.sent).toEqual([{ type: 'p2p-ended', connection: 'long-gone' }]);
   });
 
-  it('are not kept busy by one that offers without end', () => {
+  it('are not kept busy by one that offers without end [SIG-5]', () => {
     const [, b] = sides();
     for (let i = 0; i < 1_000; i++) {
       b.negotiator.receive({ type: 'p2p', connection: `offer-${i}`, signal: { type: 'offer', sdp: 'x' } }, 0);

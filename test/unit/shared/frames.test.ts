@@ -12,11 +12,11 @@ function joined({ head, body }: Encoded): Uint8Array {
 }
 
 describe('frames', () => {
-  it('come back as they were sent', () => {
+  it('come back as they were sent [RPC-2, RPC-3]', () => {
     fc.assert(
       fc.property(
         fc.nat(0xffffffff),
-        fc.nat(255),
+        fc.nat(limits.streams - 1),
         fc.uint8Array({ maxLength: 500 }),
         fc.jsonValue(),
         fc.boolean(),
@@ -45,7 +45,7 @@ describe('frames', () => {
     );
   });
 
-  it('that are arbitrary bytes are refused with a code, never with a crash', () => {
+  it('that are arbitrary bytes are refused with a code, never with a crash [RPC-2]', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         try {
@@ -58,7 +58,7 @@ describe('frames', () => {
     );
   });
 
-  it('over the limits are refused before they are sent', () => {
+  it('over the limits are refused before they are sent [RPC-4]', () => {
     expect(() => encode.json('event', true, 1, 'x'.repeat(limits.header))).toThrow(/over the limit/);
     expect(() => encode.withBody('request', true, 1, {}, new Uint8Array(limits.body + 1))).toThrow(/over the limit/);
   });

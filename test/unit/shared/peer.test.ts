@@ -37,7 +37,7 @@ describe('a call', () => {
     expect(Buffer.from(reply.body ?? []).toString()).toBe('answer');
   });
 
-  it('carries an error with its code, message and hint', async () => {
+  it('carries an error with its code, message and hint [RPC-14]', async () => {
     const { client } = pair(() => {
       throw new NiiaError('denied', 'no', 'ask an admin');
     });
@@ -48,7 +48,7 @@ describe('a call', () => {
     });
   });
 
-  it('delivers events and stream bytes in the order in which they were sent', async () => {
+  it('delivers events and stream bytes in the order in which they were sent [RPC-5]', async () => {
     const { client } = pair(async (call) => {
       const out = call.sink(1);
       for (let i = 0; i < 5; i++) {
@@ -65,7 +65,7 @@ describe('a call', () => {
     expect(seen).toEqual(['0', '{"i":0}', '1', '{"i":1}', '2', '{"i":2}', '3', '{"i":3}', '4', '{"i":4}']);
   });
 
-  it('ends its streams before its result', async () => {
+  it('ends its streams before its result [RPC-6]', async () => {
     const { client } = pair(async (call) => {
       await call.sink(1).writeAll(pattern(2 * limits.window));
       return { value: 'done' };
@@ -76,7 +76,7 @@ describe('a call', () => {
     expect(reply.value).toBe('done');
   });
 
-  it('holds a sender at one window while nobody consumes', async () => {
+  it('holds a sender at one window while nobody consumes [RPC-7]', async () => {
     let sent = 0;
     const { client } = pair(async (call) => {
       const out = call.sink(1);
@@ -96,7 +96,7 @@ describe('a call', () => {
     call.cancel();
   });
 
-  it('is cancelled on the serving side when the caller cancels', async () => {
+  it('is cancelled on the serving side when the caller cancels [RPC-11]', async () => {
     let reason: unknown;
     const aborted = new Promise<void>((resolve) => {
       const { client } = pair(async (call) => {
@@ -114,7 +114,7 @@ describe('a call', () => {
     expect(reason).toMatchObject({ code: 'cancelled' });
   });
 
-  it('ends with timeout on both sides when its deadline passes', async () => {
+  it('ends with timeout on both sides when its deadline passes [RPC-12]', async () => {
     let served: unknown;
     const { client } = pair(async (call) => {
       await new Promise<void>((resolve) => call.signal.addEventListener('abort', () => resolve()));
@@ -126,7 +126,7 @@ describe('a call', () => {
     expect(['timeout', 'cancelled']).toContain((served as NiiaError).code);
   });
 
-  it('fails with link_lost when the connection goes, and its streams with it', async () => {
+  it('fails with link_lost when the connection goes, and its streams with it [RPC-13]', async () => {
     const { client, server } = pair(() => new Promise(() => undefined));
     const call = client.call('m', {});
     const stream = collect(call.source(1));
@@ -137,7 +137,7 @@ describe('a call', () => {
     await expect(client.call('m', {}).response).rejects.toMatchObject({ code: 'link_lost' });
   });
 
-  it('waits behind at most one frame of a flood in another call', async () => {
+  it('waits behind at most one frame of a flood in another call [RPC-15]', async () => {
     const order: string[] = [];
     const { client } = pair(async (call) => {
       if (call.header.m === 'flood') {
@@ -155,7 +155,7 @@ describe('a call', () => {
 });
 
 describe('a connection', () => {
-  it('refuses a peer of another protocol version and says which side to upgrade', async () => {
+  it('refuses a peer of another protocol version and says which side to upgrade [VER-2]', async () => {
     const [a, b] = memoryTransportPair();
     const closed = new Promise<NiiaError>((resolve) => {
       new Peer(b, { face: 'daemon', software: 'test', closed: resolve });
@@ -169,7 +169,7 @@ describe('a connection', () => {
     ['a frame before the hello', [encode.json('event', true, 1, {}).head]],
     ['an empty message', [new Uint8Array()]],
     ['a frame of unknown type', [Uint8Array.of(99, 0, 0, 0, 1)]],
-  ])('is closed after %s', async (_, messages) => {
+  ])('is closed after %s [RPC-1, RPC-2]', async (_, messages) => {
     const [a, b] = memoryTransportPair();
     const closed = new Promise<NiiaError>((resolve) => {
       new Peer(b, { face: 'daemon', software: 'test', closed: resolve });
@@ -179,7 +179,7 @@ describe('a connection', () => {
     expect(await closed).toMatchObject({ code: 'bad_request' });
   });
 
-  it('is closed when a sender ignores its credit', async () => {
+  it('is closed when a sender ignores its credit [RPC-7]', async () => {
     const [a, b] = memoryTransportPair();
     const closed = new Promise<NiiaError>((resolve) => {
       new Peer(b, { face: 'daemon', software: 'test', closed: resolve, serve: () => new Promise(() => undefined) });
@@ -197,7 +197,7 @@ describe('a connection', () => {
 });
 
 describe('a forwarded call', () => {
-  it('passes request, streams both ways, events both ways and the result on, at the pace of the slower end', async () => {
+  it('passes request, streams both ways, events both ways and the result on, at the pace of the slower end [RPC-17]', async () => {
     const { client: inner } = pair(async (call) => {
       call.emit({ hello: 'down' });
       const up = new Promise((resolve) => call.onEvent(resolve));
@@ -229,7 +229,7 @@ describe('a forwarded call', () => {
     expect(reply.value).toEqual({ up: { hello: 'up' }, from: { machine: 'B', principal } });
   });
 
-  it('cancels on the far side when the caller goes', async () => {
+  it('cancels on the far side when the caller goes [RPC-17]', async () => {
     let far: IncomingCall | undefined;
     const { client: inner } = pair((call) => {
       far = call;

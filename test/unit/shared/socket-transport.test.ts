@@ -40,7 +40,7 @@ function listen(socket: Socket): { messages: Buffer[]; closed: Promise<Error | u
 }
 
 describe('messages over a socket', () => {
-  it('arrive whole and in order, whatever their size', async () => {
+  it('arrive whole and in order, whatever their size [NET-1]', async () => {
     const { messages } = listen(far);
     const transport = new SocketTransport(near);
     transport.start({ message: () => undefined, writable: () => undefined, closed: () => undefined });
@@ -55,7 +55,7 @@ describe('messages over a socket', () => {
     ).toBe(true);
   });
 
-  it('arrive whole when the bytes come one by one', async () => {
+  it('arrive whole when the bytes come one by one [NET-1]', async () => {
     const { messages } = listen(far);
     near.setNoDelay(true);
     for (const byte of [0, 0, 0, 2, 65, 66, 0, 0, 0, 0, 0, 0, 0, 1, 67]) {
@@ -65,7 +65,7 @@ describe('messages over a socket', () => {
     await expect.poll(() => messages.map(String)).toEqual(['AB', '', 'C']);
   });
 
-  it('over the limit close the connection at once', async () => {
+  it('over the limit close the connection at once [NET-2]', async () => {
     const { closed } = listen(far);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(limits.message + 1);

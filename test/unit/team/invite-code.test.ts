@@ -19,12 +19,12 @@ describe('an invite code', () => {
     expect(decodeInvite(text)).toEqual(code);
   });
 
-  it('survives being wrapped and indented by a terminal', () => {
+  it('survives being wrapped and indented by a terminal [JOIN-1]', () => {
     const wrapped = text.replace(/(.{40})/g, '$1\r\n  ');
     expect(decodeInvite(`  ${wrapped}\n`)).toEqual(code);
   });
 
-  it('is refused when any one character of it was altered', () => {
+  it('is refused when any one character of it was altered [JOIN-1]', () => {
     const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
     for (let index = 0; index < text.length; index++) {
       for (const character of [alphabet.at(alphabet.indexOf(text[index]!) - 1)!, 'A', '=', 'ä']) {
@@ -44,7 +44,7 @@ describe('an invite code', () => {
     }
   });
 
-  it('is refused when it is cut short or anything else altogether', () => {
+  it('is refused when it is cut short or anything else altogether [JOIN-1]', () => {
     for (let length = 0; length < text.length; length++) {
       expect(() => decodeInvite(text.slice(0, length))).toThrow(badCode);
     }

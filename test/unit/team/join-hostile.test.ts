@@ -89,7 +89,7 @@ describe('a guest that holds the code but', () => {
     },
   };
 
-  it.each(Object.keys(spoil))('%s is told so, and its code still counts', async (what) => {
+  it.each(Object.keys(spoil))('%s is told so, and its code still counts [JOIN-3, JOIN-6]', async (what) => {
     const inviter = newInviter();
     const invited = invite(inviter);
     const guest = newGuest();
@@ -128,7 +128,7 @@ describe('an inviter is rid of a guest that', () => {
     await closed;
   });
 
-  it('goes silent after the handshake', async () => {
+  it('goes silent after the handshake [JOIN-9]', async () => {
     const inviter = newInviter();
     const invited = invite(inviter);
     const { lane, served } = serving(inviter, invited, 100);
@@ -146,7 +146,7 @@ describe('an inviter is rid of a guest that', () => {
     expect(await served).toMatchObject({ member: { id: guest.id }, delivered: false });
   });
 
-  it('floods it, with few large messages or many empty ones', async () => {
+  it('floods it, with few large messages or many empty ones [JOIN-9]', async () => {
     for (const size of [100 << 10, 40 << 10, 0]) {
       const inviter = newInviter();
       const { lane, served } = serving(inviter, invite(inviter));
@@ -156,7 +156,7 @@ describe('an inviter is rid of a guest that', () => {
     }
   });
 
-  it('sends sealed messages without end', async () => {
+  it('sends sealed messages without end [JOIN-9]', async () => {
     const inviter = newInviter();
     const invited = invite(inviter);
     const { lane, served } = serving(inviter, invited);
@@ -255,7 +255,7 @@ describe('a guest is not taken in by an inviter that', () => {
     ['answers with something else', 'bad_request', () => ({ hello: 'world' })],
     ['answers with nothing', 'bad_request', () => null],
     ['says that it failed in a way nobody knows', 'failed', () => ({ error: { code: 'strange', message: 'odd' } })],
-  ])('%s', async (_, expected, reply) => {
+  ])('%s [JOIN-7]', async (_, expected, reply) => {
     await expect(answer(reply)).rejects.toEqual(code(expected));
   });
 
@@ -264,11 +264,11 @@ describe('a guest is not taken in by an inviter that', () => {
     await expect(answer(reply)).rejects.toMatchObject({ message: 'no [2J  way', hint: ' ' });
   });
 
-  it('never answers', async () => {
+  it('never answers [JOIN-9]', async () => {
     await expect(answer(() => undefined, 100)).rejects.toEqual(code('timeout'));
   });
 
-  it('answers without end', async () => {
+  it('answers without end [JOIN-9]', async () => {
     await expect(answer(() => ({ pad: 'x'.repeat(9 << 20) }))).rejects.toEqual(code('too_large'));
   });
 
@@ -282,7 +282,7 @@ describe('a guest is not taken in by an inviter that', () => {
   });
 });
 
-it('a join that somebody recorded cannot be played back, neither with the used code nor with an unused one', async () => {
+it('a join that somebody recorded cannot be played back, neither with the used code nor with an unused one [JOIN-3]', async () => {
   for (const cutAt of [3, 4]) {
     const inviter = newInviter();
     const invited = invite(inviter);

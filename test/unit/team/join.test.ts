@@ -78,7 +78,7 @@ describe('a guest with a good code', () => {
 });
 
 describe('a code', () => {
-  it('lets one machine in, and no second one, before and after a restart', async () => {
+  it('lets one machine in, and no second one, before and after a restart [JOIN-4]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     expect(codeOf((await converse(inviter, code, newGuest())).guest)).toBe('ok');
@@ -91,7 +91,7 @@ describe('a code', () => {
     }
   });
 
-  it('lets only one of two guests in that come at the same time', async () => {
+  it('lets only one of two guests in that come at the same time [JOIN-4]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     const outcomes = await Promise.all(['one', 'two', 'three'].map((name) => converse(inviter, code, newGuest(name))));
@@ -99,7 +99,7 @@ describe('a code', () => {
     expect(memberNames(inviter)).toHaveLength(2);
   });
 
-  it('that expired lets nobody in', async () => {
+  it('that expired lets nobody in [JOIN-5]', async () => {
     const inviter = newInviter();
     let now = Date.now();
     const tickets = new Tickets(inviter.home, { wall: () => now, monotonic: () => 0 });
@@ -110,7 +110,7 @@ describe('a code', () => {
     expect(memberNames(inviter)).toEqual(['inviter']);
   });
 
-  it('that the inviter does not know, or with another secret, lets nobody in and costs no ticket', async () => {
+  it('that the inviter does not know, or with another secret, lets nobody in and costs no ticket [JOIN-5]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     const hash = ticketHash(ticketId(code.secret));
@@ -124,7 +124,7 @@ describe('a code', () => {
     expect(codeOf((await converse(inviter, code, newGuest())).guest)).toBe('ok');
   });
 
-  it('of another inviter is not served: the guest finds out before it says who it is', async () => {
+  it('of another inviter is not served: the guest finds out before it says who it is [JOIN-2]', async () => {
     const inviter = newInviter();
     const code = { ...invite(inviter), inviterKey: newGuest('real').noiseKey };
     const seen: Passing[] = [];
@@ -139,7 +139,7 @@ describe('a code', () => {
     expect(memberNames(inviter)).toEqual(['inviter']);
   });
 
-  it('of a machine that is no admin any more lets nobody in', async () => {
+  it('of a machine that is no admin any more lets nobody in [JOIN-5]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     const other = newInviter('other');
@@ -174,7 +174,7 @@ describe('a name', () => {
 
 describe('a join that is cut', () => {
   it.each([...Array(messages).keys()])(
-    'at message %i can be made again with the same code by the same machine, and by no other once it was used',
+    'at message %i can be made again with the same code by the same machine, and by no other once it was used [JOIN-8]',
     async (cutAt) => {
       const inviter = newInviter();
       const code = invite(inviter);
@@ -201,7 +201,7 @@ describe('a join that is cut', () => {
     },
   );
 
-  it('by a crash between the use of the ticket and the roster is made good when the guest comes back', async () => {
+  it('by a crash between the use of the ticket and the roster is made good when the guest comes back [JOIN-8]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     const guest = newGuest();
@@ -211,7 +211,7 @@ describe('a join that is cut', () => {
     expect(codeOf((await converse(later, code, guest)).guest)).toBe('ok');
   });
 
-  it('does not bring a machine back that was removed since', async () => {
+  it('does not bring a machine back that was removed since [JOIN-4]', async () => {
     const inviter = newInviter();
     const code = invite(inviter);
     const guest = newGuest();
@@ -253,7 +253,7 @@ describe('a join on which somebody in the middle works', () => {
     exchanged: (bytes, at) => Buffer.alloc(bytes.length, at),
   };
 
-  it('comes to an end on both sides, lets nobody else in, and can be made again', async () => {
+  it('comes to an end on both sides, lets nobody else in, and can be made again [JOIN-8, JOIN-9]', async () => {
     const inviter = newInviter();
     await fc.assert(
       fc.asyncProperty(

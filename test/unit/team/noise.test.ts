@@ -133,11 +133,11 @@ describe.each(['IK', 'XXpsk0'] as const)('%s', (pattern) => {
     expect(first[0].keys.send).not.toEqual(second[0].keys.send);
   });
 
-  it('refuses another prologue', () => {
+  it('refuses another prologue [LINK-1]', () => {
     expect(() => complete(handshakes(pattern, { prologue: Buffer.from('other') }))).toThrow(denied);
   });
 
-  it('refuses every message of which one bit was changed, at every byte', () => {
+  it('refuses every message of which one bit was changed, at every byte [LINK-1]', () => {
     const rounds = pattern === 'IK' ? 2 : 3;
     for (let altered = 0; altered < rounds; altered++) {
       const probe = handshakes(pattern);
@@ -151,7 +151,7 @@ describe.each(['IK', 'XXpsk0'] as const)('%s', (pattern) => {
     }
   });
 
-  it('refuses messages cut short, too long, or made of anything, and is of no use afterwards', () => {
+  it('refuses messages cut short, too long, or made of anything, and is of no use afterwards [LINK-1]', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         const [, responder] = handshakes(pattern);
@@ -188,7 +188,7 @@ describe.each(['IK', 'XXpsk0'] as const)('%s', (pattern) => {
     }
   });
 
-  it('refuses a message that is repeated or out of turn', () => {
+  it('refuses a message that is repeated or out of turn [LINK-1]', () => {
     const [initiator, responder] = handshakes(pattern);
     const first = initiator.write();
     responder.read(first);
@@ -215,7 +215,7 @@ describe.each(['IK', 'XXpsk0'] as const)('%s', (pattern) => {
 });
 
 describe('who the other side is', () => {
-  it('an initiator of IK that expects another key gets no answer', () => {
+  it('an initiator of IK that expects another key gets no answer [LINK-1]', () => {
     expect(() => complete(handshakes('IK', { remoteStatic: newPair().publicKey }))).toThrow(denied);
   });
 
@@ -224,7 +224,7 @@ describe('who the other side is', () => {
     expect(() => complete(handshakes('IK', {}, { staticKey: impostor }))).toThrow(denied);
   });
 
-  it('an initiator that shows a key whose secret it does not hold is refused', () => {
+  it('an initiator that shows a key whose secret it does not hold is refused [LINK-1]', () => {
     const impostor = { publicKey: newPair().publicKey, secretKey: newPair().secretKey };
     expect(() => complete(handshakes('IK', { staticKey: impostor }))).toThrow(denied);
     expect(() => complete(handshakes('XXpsk0', { staticKey: impostor }))).toThrow(denied);

@@ -52,7 +52,7 @@ describe('a chain of statements', () => {
     expect(again.find('nobody')).toBeUndefined();
   });
 
-  it('is refused when a viewer signed an add, a promotion of itself, or a removal', () => {
+  it('is refused when a viewer signed an add, a promotion of itself, or a removal [TEAM-2]', () => {
     for (const change of [
       { op: 'add', member: bystander('new') },
       { op: 'role', machine: viewer.id, role: 'admin' },
@@ -70,7 +70,7 @@ describe('a chain of statements', () => {
     expect(() => base.append(change as Change, stranger, at)).toThrow(invalid);
   });
 
-  it('is refused when an admin that was removed or demoted signs on', () => {
+  it('is refused when an admin that was removed or demoted signs on [TEAM-2]', () => {
     const removed = base.append({ op: 'remove', machine: second.id }, founder, at);
     const demoted = base.append({ op: 'role', machine: second.id, role: 'operator' }, founder, at);
     for (const roster of [removed, demoted]) {
@@ -78,7 +78,7 @@ describe('a chain of statements', () => {
     }
   });
 
-  it('is refused when any one byte of it was altered', () => {
+  it('is refused when any one byte of it was altered [TEAM-1]', () => {
     fc.assert(
       fc.property(
         fc.nat(base.length - 1),
@@ -108,7 +108,7 @@ describe('a chain of statements', () => {
     );
   });
 
-  it('is refused when statements are missing, repeated, exchanged, or not there at all', () => {
+  it('is refused when statements are missing, repeated, exchanged, or not there at all [TEAM-1]', () => {
     const { statements } = base;
     const [first, one, two] = statements as [SignedStatement, SignedStatement, SignedStatement];
     for (const chain of [[], statements.slice(1), [first, two], [first, one, one], [first, two, one]]) {
@@ -126,7 +126,7 @@ describe('a chain of statements', () => {
     expect(() => Roster.verify([...base.statements, { body: huge, sig: '' }])).toThrow(invalid);
   });
 
-  it('gives each machine its own name, id and keys', () => {
+  it('gives each machine its own name, id and keys [TEAM-3]', () => {
     const taken = expect.objectContaining({ code: 'name_taken', hint: expect.stringContaining('--name') });
     const add = (member: ReturnType<typeof bystander>) => () => base.append({ op: 'add', member }, founder, at);
     expect(add(bystander('viewer'))).toThrow(taken);
@@ -137,7 +137,7 @@ describe('a chain of statements', () => {
     expect(add(memberOf(viewer, 'viewer', 'twice'))).toThrow(expect.objectContaining({ code: 'already_member' }));
   });
 
-  it('never leaves the team without an admin', () => {
+  it('never leaves the team without an admin [TEAM-4]', () => {
     const alone = Roster.create('team', founder, 'founder', 'nonce', at);
     const withViewer = alone.append({ op: 'add', member: memberOf(viewer, 'viewer') }, founder, at);
     const denied = expect.objectContaining({ code: 'denied', hint: expect.stringContaining('admin') });
@@ -151,7 +151,7 @@ describe('a chain of statements', () => {
     expect(() => Roster.verify([{ body, sig: viewer.sign(Buffer.from(body)) }])).toThrow(invalid);
   });
 
-  it('lets a machine leave by its own word, whatever its role', () => {
+  it('lets a machine leave by its own word, whatever its role [TEAM-2]', () => {
     const left = base.append({ op: 'remove', machine: viewer.id }, viewer, at);
     expect(left.find('viewer')).toBeUndefined();
     expect(left.everHad(viewer.id)).toBe(true);
@@ -160,7 +160,7 @@ describe('a chain of statements', () => {
     expect(back.find('viewer')?.role).toBe('operator');
   });
 
-  it('names the team by its first statement, so that no other chain can pass for it', () => {
+  it('names the team by its first statement, so that no other chain can pass for it [TEAM-4]', () => {
     const other = Roster.create('team', founder, 'founder', 'other nonce', at);
     expect(other.team.id).not.toBe(base.team.id);
     expect(base.losesTo(other.append({ op: 'add', member: bystander('new') }, founder, at))).toBe(false);
@@ -215,7 +215,7 @@ function tryAct(roster: Roster, actor: Identity, act: number, target: number): R
 }
 
 describe('a fork', () => {
-  it('is won by the longer branch where nobody’s authority is at stake', () => {
+  it('is won by the longer branch where nobody’s authority is at stake [TEAM-5]', () => {
     const short = base.append({ op: 'add', member: bystander('one') }, second, at);
     const long = base
       .append({ op: 'add', member: bystander('two') }, third, at)
@@ -224,7 +224,7 @@ describe('a fork', () => {
     expect(long.losesTo(short)).toBe(false);
   });
 
-  it('is won by the same branch everywhere where both are as long', () => {
+  it('is won by the same branch everywhere where both are as long [TEAM-5]', () => {
     const one = base.append({ op: 'add', member: bystander('one') }, second, at);
     const two = base.append({ op: 'add', member: bystander('two') }, third, at);
     expect(one.losesTo(two)).toBe(!two.losesTo(one));
@@ -257,7 +257,7 @@ describe('a fork', () => {
     );
   });
 
-  it('an admin that a higher one removed or demoted cannot win with any branch from before, however long', () => {
+  it('an admin that a higher one removed or demoted cannot win with any branch from before, however long [TEAM-5]', () => {
     fc.assert(
       fc.property(fc.boolean(), acts(12), fc.nat(2), (demote, rogueActs, later) => {
         let main = base.append(

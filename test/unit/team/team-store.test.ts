@@ -184,7 +184,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 describe('machines that change the team at the same time', () => {
-  it('end with the same chain on every machine, whatever order they hear of each other in', () => {
+  it('end with the same chain on every machine, whatever order they hear of each other in [TEAM-5]', () => {
     let fresh = 0;
     fc.assert(
       fc.property(

@@ -1,0 +1,76 @@
+import fc from 'fast-check';
+import * as v from 'valibot';
+import { describe, expect, it } from 'vitest';
+import { nodeLinkCrypto } from '../../../daemon/mesh/link-crypto.ts';
+import { parseFrame } from '../../../daemon/mesh/link-frames.ts';
+import { parseMessage } from '../../../daemon/mesh/link-messages.ts';
+import { LinkSession } from '../../../daemon/mesh/link-session.ts';
+import { signalSchema } from '../../../daemon/paths/signal.ts';
+import { toDiallerSchema } from '../../../shared/protocol/direct.ts';
+import { toGatewaySchema, toMachineSchema } from '../../../shared/protocol/gateway.ts';
+import { agreeOnVersion } from '../../../shared/protocol/version.ts';
+import { helloSchema } from '../../../shared/rpc/peer.ts';
+
+const range = fc.tuple(fc.nat(20), fc.nat(5)).map(([min, more]) => ({ min, max: min + more }));
+
+describe('two sides', () => {
+  it('speak the highest version that both know, and both find the same one [VER-1]', () => {
+    fc.assert(
+      fc.property(range, range, (ours, theirs) => {
+        const common = Array.from({ length: 30 }, (_, version) => version).filter((version) =>
+          [ours, theirs].every(({ min, max }) => min <= version && version <= max),
+        );
+        const agree = (a: typeof ours, b: typeof ours): number | undefined => {
+          try {
+            return agreeOnVersion(a, 'the other side', b);
+          } catch {
+            return undefined;
+          }
+        };
+        expect([agree(theirs, ours), agree(ours, theirs)]).toEqual([common.at(-1), common.at(-1)]);
+      }),
+    );
+  });
+
+  it('without a common version learn which of them is the older [VER-2]', () => {
+    const of = (theirs: { min: number; max: number }) => () => agreeOnVersion(theirs, 'niia there', { min: 3, max: 4 });
+    expect(of({ min: 5, max: 6 })).toThrow(
+      expect.objectContaining({ code: 'version_mismatch', hint: 'Upgrade niia on this side.' }),
+    );
+    expect(of({ min: 1, max: 2 })).toThrow(
+      expect.objectContaining({ code: 'version_mismatch', hint: 'Upgrade niia on niia there.' }),
+    );
+  });
+});
+
+describe('what a later version adds', () => {
+  const protocol = { min: 1, max: 9 };
+  const later = { later: { than: ['this'] } };
+
+  it('to a message is passed over [VER-4]', () => {
+    const messages = [
+      [helloSchema, { protocol, software: '9', face: 'daemon' }],
+      [toMachineSchema, { type: 'challenge', protocol, software: '9', nonce: 'AA', gateway: '' }],
+      [toGatewaySchema, { type: 'ticket', hash: 'ab', expiresAt: '2030-01-01T00:00:00.000Z' }],
+      [toDiallerSchema, { type: 'challenge', protocol, nonce: 'AA' }],
+      [signalSchema, { type: 'p2p-wanted' }],
+    ] as const;
+    for (const [schema, message] of messages) expect(v.parse(schema, { ...message, ...later })).toEqual(message);
+    expect(parseMessage(Buffer.from(JSON.stringify({ type: 'prefer', kind: null, ...later })))).toEqual({
+      type: 'prefer',
+      kind: null,
+    });
+  });
+
+  it('as a kind of message or control frame of a link ends nothing [VER-4]', () => {
+    expect(parseMessage(Buffer.from(JSON.stringify({ type: 'later' })))).toBeUndefined();
+    const keys = { send: Buffer.alloc(32, 1), receive: Buffer.alloc(32, 2), hash: Buffer.alloc(64) };
+    const there = { ...nodeLinkCrypto.cipher(nodeLinkCrypto.derive(keys.receive, 'niia link control')) };
+    const session = new LinkSession(keys, nodeLinkCrypto);
+    const head = Buffer.from('04000000000000000000000000', 'hex');
+    const { tag, ciphertext } = there.seal(0, head, Uint8Array.of(99, 1, 2, 3));
+    const frame = parseFrame(Buffer.concat([head, tag, ciphertext]));
+    if (frame?.type !== 'control') throw new Error('no control frame');
+    expect(session.openControl(frame)).toBe('unknown');
+  });
+});
