@@ -80,7 +80,14 @@ export class CipherChain {
     return this.#current.cipher.seal(counter, associated, plaintext);
   }
 
-  open(counter: number, associated: Uint8Array, tag: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {
+  /** `keep`: look, and do not move on, since frames of the present generation may still come. */
+  open(
+    counter: number,
+    associated: Uint8Array,
+    tag: Uint8Array,
+    ciphertext: Uint8Array,
+    keep = false,
+  ): Uint8Array | undefined {
     const wanted = Math.floor(counter / this.#framesPerKey);
     const current = this.#current;
     if (wanted === current.number) return current.cipher.open(counter, associated, tag, ciphertext);
@@ -93,7 +100,7 @@ export class CipherChain {
       next = this.#after(next);
     }
     const plaintext = next.cipher.open(counter, associated, tag, ciphertext);
-    if (plaintext) {
+    if (plaintext && !keep) {
       this.#previous = before;
       this.#current = next;
     }

@@ -44,7 +44,8 @@ export class LinkPath {
   oneWay = false;
   /** Until then another path is used, where one works. */
   avoidUntil = 0;
-  /** Why it is avoided. */
+  /** Since when and why. */
+  avoidedAt = Number.NEGATIVE_INFINITY;
   avoidedFor = '';
   /** Since when nothing authentic came at all, while `heardAt` is undefined; and whether it ever did. */
   #strangeSince: number;
@@ -140,6 +141,7 @@ export class LinkPath {
   /** It was in use and failed: avoided for a while, each time longer. */
   avoid(now: number, why: string): void {
     this.avoidedFor = why;
+    this.avoidedAt = now;
     const wait = Math.min(timing.penaltyMs * 2 ** this.#failures, timing.longestPenaltyMs);
     this.#failures = Math.min(this.#failures + 1, 16);
     this.avoidUntil = now + wait;
@@ -149,6 +151,7 @@ export class LinkPath {
   /** It works, and data crawls on it: the same, for longer. */
   avoidSlow(now: number, why: string): void {
     this.avoidedFor = why;
+    this.avoidedAt = now;
     this.avoidUntil = now + Math.min(timing.slowPenaltyMs * 2 ** this.#slownesses, timing.longestSlowPenaltyMs);
     this.#slownesses = Math.min(this.#slownesses + 1, 16);
   }
@@ -203,10 +206,10 @@ export class LinkPath {
       : this.#unprovedSince + this.#patience(timing.unprovedMs);
   }
 
-  /** Long round trips need longer patience; a single one, as when the other side slept, does not. */
+  /** Long round trips need longer patience; one that is long since past, as when the other side slept, does not. */
   #patience(least: number): number {
     const rtt = Math.min(this.rttMs ?? 0, this.#lastRttMs);
-    return Math.max(least, Math.min(4 * rtt, 5 * least));
+    return Math.max(least, Math.min(4 * rtt, 2 * least));
   }
 }
 

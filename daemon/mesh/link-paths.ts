@@ -140,7 +140,7 @@ export class LinkPaths {
       active.avoidSlow(now, `data moved less than half as fast there as on ${quickest.kind}`);
     } else if (!known && (overdue || present < crawl)) {
       active.avoidSlow(now, 'data crawled there');
-    } else if (known) {
+    } else if (known && quickest) {
       active.quickEnough();
     }
   }
@@ -180,9 +180,10 @@ export class LinkPaths {
   #sooner(path: LinkPath, than: LinkPath, now: number): boolean {
     if (path.works !== than.works) return path.works;
     if (!path.works) return false;
-    const avoid = Math.max(path.avoidUntil, now);
-    const avoidThan = Math.max(than.avoidUntil, now);
-    if (avoid !== avoidThan) return avoid < avoidThan;
+    const [avoided, thanAvoided] = [path.avoidUntil > now, than.avoidUntil > now];
+    if (avoided !== thanAvoided) return thanAvoided;
+    // What failed last fails now; the other one may be well again.
+    if (avoided && path.avoidedAt !== than.avoidedAt) return path.avoidedAt < than.avoidedAt;
     if (path.kind !== than.kind && this.preferred !== null) {
       if (path.kind === this.preferred) return true;
       if (than.kind === this.preferred) return false;

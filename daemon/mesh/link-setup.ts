@@ -205,6 +205,11 @@ export class LinkSetup {
     this.#tokens.delete(id);
   }
 
+  /** The machine slept: the other side had no time to confirm. */
+  woke(now: number): void {
+    for (const pending of this.#pending) pending.at = now;
+  }
+
   /** No handshake before `until`. */
   backOff(until: number): void {
     this.#backoffUntil = until;

@@ -1,14 +1,13 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { PathKind } from '../../shared/protocol/shapes.ts';
-import type { SignedStatement } from '../team/roster.ts';
 import type { LinkAction } from './link-action.ts';
-import { LinkAdmission, type Membership, mayBe, NotAdmitted } from './link-admission.ts';
+import { type Membership, mayBe, NotAdmitted } from './link-admission.ts';
 import { parseFrame, type SealedFrame } from './link-frames.ts';
-import { encodeMessage, parseMessage } from './link-messages.ts';
+import { LinkLive } from './link-live.ts';
 import type { LinkPath } from './link-path.ts';
 import { LinkPaths } from './link-paths.ts';
 import { type ChainHead, type Established, LinkSetup, type SetupOptions } from './link-setup.ts';
-import { linkLimits as limits, linkTiming as timing } from './link-timing.ts';
+import { linkTiming as timing } from './link-timing.ts';
 import { type LinkStats, LinkTransfer } from './link-transfer.ts';
 
 export interface LinkOptions extends Pick<SetupOptions, 'initiator' | 'software' | 'crypto' | 'handshake'> {
@@ -17,21 +16,6 @@ export interface LinkOptions extends Pick<SetupOptions, 'initiator' | 'software'
   framesPerKey?: number;
   /** Milliseconds without a word from the other side after which a link is given up. */
   dropMs?: number;
-}
-
-/** A session that both sides have, from the handshake to its end. */
-interface Live {
-  with: Established;
-  transfer: LinkTransfer;
-  admission: LinkAdmission;
-  since: number;
-  opened: boolean;
-  /** Messages that came before the other side was admitted, and the bytes of all that came until then. */
-  held: Uint8Array[];
-  strangerBytes: number;
-  /** What the other side was told last: the preferred kind of path, and the counter at which all of it has arrived. */
-  toldPreference: PathKind | null;
-  toldUntil: number;
 }
 
 /** Errors after which trying again soon is of no use. */
@@ -52,7 +36,7 @@ export class Link {
     emit: (action: LinkAction) => this.#emit(action),
     condemn: (path: LinkPath) => this.#condemn(path),
   };
-  #live: Live | undefined;
+  #live: LinkLive | undefined;
   #now = 0;
   /** The deadline that the owner was told. */
   #told = Number.POSITIVE_INFINITY;
@@ -225,9 +209,7 @@ export class Link {
       if (live.with.roster.team !== this.#chain().team) {
         throw new NiiaError('not_a_member', 'the other machine is in another team now');
       }
-      live.admission.rosterChanged();
-      this.#tellNews(live);
-      this.#openIfAdmitted(live);
+      live.rosterChanged(this.#now);
     });
   }
 
@@ -236,7 +218,7 @@ export class Link {
     this.#enter(now);
     const live = this.#live;
     if (this.paths.prefer('own', kind, this.#now)) live?.transfer.moved(this.#now);
-    if (live) this.#tellNews(live);
+    if (live) this.#guard(() => live.tellNews(this.#now));
     this.#emit({ do: 'changed' });
   }
 
@@ -253,44 +235,18 @@ export class Link {
   }
 
   #install(established: Established, path: LinkPath): void {
-    const { session, remoteKey, roster, version } = established;
     this.#leave(new NiiaError('link_lost', 'the other daemon was restarted'));
     this.#setup.settled();
     this.paths.reset(this.#now);
-    const transfer = new LinkTransfer(session, this.paths, this.stats, this.#does, this.#now);
-    const admission = new LinkAdmission(this.#options.membership, remoteKey, roster);
-    const live = {
-      with: established,
-      transfer,
-      admission,
-      since: this.#now,
-      opened: false,
-      held: [],
-      strangerBytes: 0,
-      toldPreference: null,
-      toldUntil: 0,
-    };
+    const transfer = new LinkTransfer(established.session, this.paths, this.stats, this.#does, this.#now);
+    const { membership } = this.#options;
+    const live = new LinkLive({ established, membership, transfer, paths: this.paths, now: this.#now, ...this.#does });
     this.#live = live;
     this.#error = undefined;
     transfer.heard(path, this.#now);
     // The first of these also proves to a responder that the initiator has the keys.
     transfer.pingAll(this.#now);
-    this.#guard(() => {
-      if (typeof version !== 'number') throw version;
-      admission.begin();
-      this.#tellNews(live);
-      this.#openIfAdmitted(live);
-    });
-    this.#emit({ do: 'changed' });
-  }
-
-  #openIfAdmitted(live: Live): void {
-    if (live.opened || !live.admission.member) return;
-    live.opened = true;
-    this.#refusals = 0;
-    this.#emit({ do: 'opened', member: live.admission.member });
-    for (const message of live.held) this.#emit({ do: 'deliver', message });
-    live.held = [];
+    this.#guard(() => live.begin(this.#now));
     this.#emit({ do: 'changed' });
   }
 
@@ -301,7 +257,8 @@ export class Link {
     } catch (thrown) {
       const error = NiiaError.from(thrown);
       if (!refusals.has(error.code)) throw thrown;
-      if (error instanceof NotAdmitted && error.better) this.#offer(error.better.statements);
+      if (error instanceof NotAdmitted && error.better)
+        this.#emit({ do: 'offer', statements: error.better.statements });
       this.#end(error, true);
     }
   }
@@ -359,52 +316,10 @@ export class Link {
     } else if (frame.type === 'control') {
       const bye = live.transfer.control(path, frame, this.#now);
       if (bye) this.#end(bye, false);
-      else this.#tellNews(live);
+      else this.#guard(() => live.tellNews(this.#now));
     } else {
-      this.#guard(() => this.#data(live, path, frame));
+      this.#guard(() => live.data(path, frame, this.#now));
     }
-  }
-
-  #data(live: Live, path: LinkPath, frame: SealedFrame): void {
-    const before = live.transfer.session.received;
-    const message = live.transfer.data(path, frame, this.#now);
-    if (!live.opened && live.transfer.session.received > before) {
-      live.strangerBytes += frame.ciphertext.length;
-      if (live.strangerBytes > limits.roster + limits.fragment) {
-        throw new NiiaError('too_large', 'the other machine sent too much before it was admitted');
-      }
-    }
-    if (!message) return;
-    if (!message.internal) {
-      if (live.opened) this.#emit({ do: 'deliver', message: message.bytes });
-      else live.held.push(message.bytes);
-      return;
-    }
-    const said = parseMessage(message.bytes);
-    if (!said) return;
-    if (said.type === 'prefer') {
-      if (this.paths.prefer('theirs', said.kind, this.#now)) live.transfer.moved(this.#now);
-      this.#emit({ do: 'changed' });
-      return;
-    }
-    const { better, reply } = live.admission.receive(said);
-    if (better) this.#offer(better.statements);
-    if (reply) live.transfer.write(true, reply, undefined, this.#now);
-    this.#tellNews(live);
-    this.#openIfAdmitted(live);
-  }
-
-  /** Nothing newer is said before the last news arrived: however much changes meanwhile, one roster waits to be sent. */
-  #tellNews(live: Live): void {
-    const { outbox } = live.transfer.session;
-    if (outbox.acknowledged < live.toldUntil) return;
-    const roster = live.admission.news();
-    const { ownPreference } = this.paths;
-    const news = roster ? [roster] : [];
-    if (ownPreference !== live.toldPreference) news.push(encodeMessage({ type: 'prefer', kind: ownPreference }));
-    live.toldPreference = ownPreference;
-    for (const message of news) live.transfer.write(true, message, undefined, this.#now);
-    if (news.length > 0) live.toldUntil = outbox.end;
   }
 
   /** Every call starts here. One that comes far too late for its deadline means that this machine slept. */
@@ -413,10 +328,11 @@ export class Link {
     this.#now = Math.max(this.#now, now);
     if (late < timing.sleptMs) return;
     this.paths.woke(this.#now);
+    this.#setup.woke(this.#now);
     this.#live?.transfer.woke(this.#now, late);
   }
 
-  #dropAt(live: Live): number {
+  #dropAt(live: LinkLive): number {
     return live.transfer.heardAt + (this.#options.dropMs ?? timing.dropMs);
   }
 
@@ -427,11 +343,8 @@ export class Link {
     this.#emit({ do: 'close-path', path: path.id });
   }
 
-  #offer(statements: readonly SignedStatement[]): void {
-    this.#emit({ do: 'offer', statements });
-  }
-
   #emit(action: LinkAction): void {
+    if (action.do === 'opened') this.#refusals = 0;
     if (action.do === 'changed' && this.#actions.at(-1)?.do === 'changed') return;
     this.#actions.push(action);
   }

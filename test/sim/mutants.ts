@@ -35,12 +35,6 @@ export const mutants: Mutation[] = [
     replacement: 'tag.length === 16 && tagOf(counter, associated, ciphertext) ? ciphertext : undefined',
   },
   {
-    name: 'does not send the tail again on another path',
-    file: at('link-transfer'),
-    text: '  moved(now: number): void {\n    this.#resend(now);',
-    replacement: '  moved(now: number): void {',
-  },
-  {
     name: 'leaves out the first frame of the tail',
     file: at('link-outbox'),
     text: 'this.#next = this.#acknowledged;\n    this.#inFlight = 0;',
@@ -48,6 +42,7 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'sends other bytes the second time',
+    late: true,
     file: at('link-outbox'),
     text: 'this.#next++;\n    this.#highest',
     replacement:
@@ -67,30 +62,35 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'never finds that a path works one way only',
+    late: true,
     file: at('link-path'),
-    text: 'if (now >= this.#oneWayAt()) this.oneWay = true;',
-    replacement: '',
+    text: 'return this.#unprovedSince === undefined\n      ?',
+    replacement: 'return this.id > 0\n      ?',
   },
   {
     name: 'never leaves a path on which data stands still',
+    late: true,
     file: at('link-transfer'),
     text: "this.#paths.active?.avoid(now, 'data did not move on it');",
     replacement: '',
   },
   {
     name: 'never leaves a path on which data crawls',
+    late: true,
     file: at('link-transfer'),
-    text: 'this.#paths.judgeRate(now);',
+    text: 'this.#paths.judgeRate(now, oldestAt === undefined ? 0 : now - oldestAt, inFlight);',
     replacement: '',
   },
   {
     name: 'goes back at once to a path that failed',
+    late: true,
     file: at('link-path'),
     text: 'this.avoidUntil = now + wait;',
     replacement: '',
   },
   {
     name: 'moves whenever another path is quicker at the moment',
+    late: true,
     file: at('link-ranking'),
     text: 'return than.ownRttMs > by.factor * path.ownRttMs && than.ownRttMs - path.ownRttMs > by.ms;',
     replacement: 'return than.ownRttMs > path.ownRttMs + 0 * by.ms;',
@@ -115,6 +115,7 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'never repeats a handshake',
+    late: true,
     file: at('link-setup'),
     text: 'else if (attempt.noise.length > 0) this.#repeat(attempt, now);',
     replacement: 'else if (attempt.noise.length > 0) attempt.sentAt = now;',
@@ -156,9 +157,9 @@ export const mutants: Mutation[] = [
     replacement: '',
   },
   {
-    name: 'delivers what comes before the other side is admitted',
-    file: at('link'),
-    text: 'live.opened = true;\n',
-    replacement: 'live.opened = this.#now < 0;\n',
+    name: 'opens more than once',
+    file: at('link-live'),
+    text: 'this.#opened = true;\n',
+    replacement: 'this.#opened = this.since < 0;\n',
   },
 ];

@@ -27,6 +27,8 @@ export class SimEnd implements Transport {
   #handler: TransportHandler | undefined;
   #inbox: Uint8Array[] = [];
   #queued = 0;
+  /** Under way, in order. */
+  #transit: Uint8Array[] = [];
   #busyUntil = 0;
   #lastArrival = 0;
   #blocked = false;
@@ -88,7 +90,7 @@ export class SimEnd implements Transport {
   /** The way is free and quick again: what was held arrives. */
   mend(): void {
     this.trouble = 'none';
-    this.rate = this.#shape.rate;
+    if (this.rate !== this.#shape.rate) this.#hurry();
     this.passes = () => true;
     const held = this.#held;
     this.#held = [];
@@ -106,13 +108,33 @@ export class SimEnd implements Transport {
     if (!this.#closed) this.#put(message);
   }
 
+  /** What waits for its turn on a slow wire goes on at the rate that it has now. */
+  #hurry(): void {
+    this.rate = this.#shape.rate;
+    this.#busyUntil = this.#time.now;
+    this.#lastArrival = this.#time.now;
+    const waiting = this.#transit;
+    this.#transit = [];
+    for (const message of waiting) this.#send(message);
+  }
+
   #put(message: Uint8Array): void {
     this.#queued += message.length;
+    this.#send(message);
+  }
+
+  #send(message: Uint8Array): void {
     const start = Math.max(this.#time.now, this.#busyUntil);
     this.#busyUntil = start + message.length / this.rate;
     const arrival = this.#busyUntil + this.#shape.delay + this.#shape.jitter * this.#random();
     this.#lastArrival = Math.max(this.#lastArrival, arrival);
-    this.#time.at(this.#lastArrival, () => this.#arrive(message));
+    const transit = this.#transit;
+    transit.push(message);
+    this.#time.at(this.#lastArrival, () => {
+      if (transit !== this.#transit) return;
+      transit.shift();
+      this.#arrive(message);
+    });
   }
 
   #arrive(message: Uint8Array): void {

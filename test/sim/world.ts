@@ -25,7 +25,7 @@ const mostBuffered = (1 << 20) + (1 << 20) + (64 << 10);
 const paces = [150, 700, 2_500];
 const eventsANight = 16;
 /** How long a night goes on when nothing happens any more; in the second half of it data has found its path. */
-const settleMs = 2 * enoughMs;
+const settleMs = 2.75 * enoughMs;
 /** Before that, how long there is one good path among those that the night left behind. */
 const goodMs = 1.3 * enoughMs;
 /** After so long without a way in one direction, nobody may take the link for usable. */
@@ -141,7 +141,7 @@ export class World {
 
   #traffic(end: number): void {
     for (const machine of this.#machines) {
-      const busy = this.#random.pick([80, 200, 500]);
+      const busy = this.#random.pick([100, 250, 600]);
       const next = (): void => {
         this.#time.after(this.#random.between(1, busy), () => {
           if (this.#time.now >= end) return;
@@ -156,7 +156,7 @@ export class World {
   }
 
   #watch(end: number): void {
-    this.#time.after(400, () => {
+    this.#time.after(600, () => {
       const { now } = this.#time;
       const clean = Math.min(Number.POSITIVE_INFINITY, ...this.#wires.map((wire) => this.#cleanSince(wire)));
       // Whoever prefers a path that crawls gets it.
@@ -236,13 +236,28 @@ export class World {
       new SimEnd(this.#time, b.clock, shape, random),
     ];
     SimEnd.pair(...ends);
-    this.#wires.push({ kind, ends, cleanSince: this.#time.now + 50, slow: false });
+    const wire = { kind, ends, cleanSince: this.#time.now + 50, slow: false };
+    this.#wires.push(wire);
+    if (this.#random.chance(0.2)) this.#loseFirst(wire);
     this.#note(`${kind} comes, ${shape.delay} ms`);
     for (const side of [0, 1] as const) {
       ends[side].tap = (message) => this.#remember(message);
       this.#time.after(this.#random.between(0, 50), () => {
         const machine = this.#machines[side];
         if (!ends[side].closed) machine.mesh.addPath(machine.other?.identity.id ?? '', kind, ends[side]);
+      });
+    }
+  }
+
+  /** What is said first on a path is lost. */
+  #loseFirst(wire: Wire): void {
+    const ms = this.#random.between(50, 500);
+    wire.cleanSince = this.#time.now + ms;
+    const lost = () => false;
+    for (const end of wire.ends) {
+      end.passes = lost;
+      this.#time.after(ms, () => {
+        if (end.passes === lost) end.passes = () => true;
       });
     }
   }
@@ -296,8 +311,10 @@ export class World {
     const { now } = this.#time;
     this.#time.after(noticedMs, () => {
       for (const { identity, mesh, other, clock } of this.#machines) {
-        const { state, candidates } = mesh.status(other?.identity.id ?? '');
-        if (this.#wellSince > now || clock.frozen || state !== 'up') continue;
+        const { state, rttMs, candidates } = mesh.status(other?.identity.id ?? '');
+        // Where answers took long, they may take long.
+        const patient = rttMs !== null && rttMs > noticedMs / 10;
+        if (this.#wellSince > now || clock.frozen || state !== 'up' || patient) continue;
         const shown = candidates.map((path) => `${path.kind} ${path.state} ${path.rttMs} ms`).join(', ');
         this.#problem(`${identity.name} has not noticed that nothing gets through: ${shown}`);
       }
@@ -366,6 +383,13 @@ export class World {
   #problem(problem: string): void {
     if (this.problems.length < 10) this.problems.push(`${Math.round(this.#time.now)} ms: ${problem}`);
     this.#note(`PROBLEM ${problem}`);
+    for (const { identity, mesh, other, waiting, pending } of this.#machines) {
+      const { state, preferred, candidates } = mesh.status(other?.identity.id ?? '');
+      const paths = candidates.map((path) => `${path.kind} ${path.state} ${path.rttMs} ms`).join(', ');
+      const { buffered } = mesh.figures(other?.identity.id ?? '') ?? { buffered: 0 };
+      const queue = `${waiting} waiting, ${pending.length} sent, ${buffered} bytes held`;
+      this.#note(`  ${identity.name} ${state}, prefers ${preferred}: ${paths || 'no paths'}; ${queue}`);
+    }
   }
 
   #note(what: string): void {
