@@ -4,6 +4,7 @@ import { reachableHosts } from '../gateway/addresses.ts';
 import { type Certificate, ownCertificate } from '../gateway/certificate.ts';
 import { EmbeddedGateway } from '../gateway/embedded-gateway.ts';
 import { listenGateway } from '../gateway/listener.ts';
+import { TokenBucket } from '../gateway/rate-limit.ts';
 import type { Remote } from '../gateway/server.ts';
 import type { ConfigStore } from '../home/config.ts';
 import type { Home } from '../home/home.ts';
@@ -23,6 +24,22 @@ export interface MachineListenerOptions {
   arrived: (machine: string, transport: Transport) => void;
   log: Log;
 }
+
+/** A machine whose paths were closed for what came over them may not come back at once, again and again. */
+class DialLimit {
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  take(machine: string): boolean {
+    const now = performance.now();
+    for (const [known, bucket] of this.#buckets) if (bucket.full(now)) this.#buckets.delete(known);
+    const bucket = this.#buckets.get(machine) ?? new TokenBucket(dialLimits.perSecond, dialLimits.burst, now);
+    this.#buckets.set(machine, bucket);
+    return bucket.take(1, now);
+  }
+}
+
+/** Direct paths that one machine may open here. */
+const dialLimits = { perSecond: 0.5, burst: 6 };
 
 interface Listening {
   host: string;
@@ -69,6 +86,7 @@ export class MachineListener {
     port: number,
   ): Promise<Listening> {
     const { direct, gateway: elsewhere } = config.current;
+    const dials = new DialLimit();
     const link =
       direct === 'on'
         ? (transport: Transport, remote: Remote): void => {
@@ -78,6 +96,10 @@ export class MachineListener {
               self: identity.id,
             }).then(
               ({ machine, transport: greeted }) => {
+                if (!dials.take(machine)) {
+                  greeted.close(new NiiaError('busy', 'this machine dials too often'));
+                  return;
+                }
                 // A stranger may be a member that we do not know of yet; until then it counts as one that is being greeted.
                 if (team.current.members.has(machine)) remote.greeted?.();
                 arrived(machine, greeted);

@@ -59,7 +59,7 @@ export class LinkAdmission {
   }
 
   /** Afterwards there may be `news`. Throws `not_a_member` where the other side is none by the chain that wins. */
-  receive(message: Exclude<LinkMessage, { type: 'prefer' }>): Judged {
+  receive(message: Exclude<LinkMessage, { type: 'prefer' | 'closed' }>): Judged {
     const ours = this.#membership.roster();
     if (message.type === 'roster-taken') {
       this.#theirHead = message.head;

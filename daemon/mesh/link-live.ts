@@ -91,12 +91,22 @@ export class LinkLive {
     if (news.length > 0) this.#toldUntil = outbox.end;
   }
 
+  /** The only path of this kind was closed here. */
+  pathClosed(kind: PathKind, now: number): void {
+    if (this.#opened) this.transfer.write(true, encodeMessage({ type: 'closed', kind }), undefined, now);
+  }
+
   #told(message: Uint8Array, now: number): void {
     const said = parseMessage(message);
     if (!said) return;
     if (said.type === 'prefer') {
       if (this.#paths.prefer('theirs', said.kind, now)) this.transfer.moved(now);
       this.#emit({ do: 'changed' });
+      return;
+    }
+    if (said.type === 'closed') {
+      this.#paths.closedThere(said.kind);
+      this.transfer.judge(now);
       return;
     }
     const { better, reply } = this.#admission.receive(said);

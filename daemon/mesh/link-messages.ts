@@ -8,6 +8,8 @@ const messageSchema = v.variant('type', [
   v.object({ type: v.literal('roster'), statements: v.pipe(v.array(signedStatementSchema), v.minLength(1)) }),
   /** The answer of a sender that now has the chain it was sent. */
   v.object({ type: v.literal('roster-taken'), head: v.string() }),
+  /** The sender's only path of this kind was closed: the other end of it may not have noticed. */
+  v.object({ type: v.literal('closed'), kind: v.picklist(pathKinds) }),
   /** The kind of path that the sender wants data to use; null for whichever is best. */
   v.object({ type: v.literal('prefer'), kind: v.nullable(v.picklist(pathKinds)) }),
 ]);

@@ -15,6 +15,9 @@ export interface PingRecord {
   unloaded: boolean;
 }
 
+/** Round trips are the median of so many. */
+const recentSamples = 7;
+
 /** Pings to a path that does not answer are forgotten beyond this. */
 const mostPings = 64;
 
@@ -31,7 +34,7 @@ export class LinkPath {
   readonly pongs = new Quota(limits.pongs);
   /** It is about to be closed; what still comes from it is not looked at. */
   condemned = false;
-  /** Smoothed round trip in milliseconds; null before the first. */
+  /** Round trip in milliseconds, the median of the last few; null before the first. */
   rttMs: number | null = null;
   /** The same, of pings sent while little was in flight: what paths are compared by. */
   ownRttMs: number | null = null;
@@ -51,6 +54,7 @@ export class LinkPath {
   #strangeSince: number;
   #known = false;
   #lastRttMs = 0;
+  readonly #samples = new Recent();
   #failures = 0;
   #slownesses = 0;
   #penalisedUntil = Number.NEGATIVE_INFINITY;
@@ -91,6 +95,12 @@ export class LinkPath {
     if (!this.oneWay) this.wellSince = Math.min(this.wellSince, now);
   }
 
+  /** Its other end is closed; whatever still comes says otherwise. */
+  closedThere(): void {
+    this.silent = true;
+    this.wellSince = Number.POSITIVE_INFINITY;
+  }
+
   /** The ping that this pong answers, once. */
   ponged(id: number, now: number): PingRecord | undefined {
     const at = this.#pings.findIndex((ping) => ping.id === id);
@@ -98,7 +108,7 @@ export class LinkPath {
     if (!ping) return undefined;
     this.#pings.splice(0, at + 1);
     const sample = Math.max(0, now - ping.at);
-    this.rttMs = smooth(this.rttMs, sample);
+    this.rttMs = this.#samples.add(sample).median;
     this.#lastRttMs = sample;
     if (ping.unloaded) this.ownRttMs = smooth(this.ownRttMs, sample);
     this.proved(now);
@@ -215,4 +225,20 @@ export class LinkPath {
 
 function smooth(old: number | null, sample: number): number {
   return old === null ? sample : old + (sample - old) / 8;
+}
+
+/** The last few of some figures. A packet that had to be sent again, or a pause of this process, is one of them only. */
+class Recent {
+  readonly #last: number[] = [];
+
+  add(sample: number): this {
+    this.#last.push(sample);
+    if (this.#last.length > recentSamples) this.#last.shift();
+    return this;
+  }
+
+  get median(): number {
+    const sorted = [...this.#last].sort((a, b) => a - b);
+    return sorted[(sorted.length - 1) >> 1] ?? 0;
+  }
 }

@@ -13,6 +13,8 @@ export class LinkPaths {
   readonly #paths = new Map<number, LinkPath>();
   #active: LinkPath | undefined;
   #movedAt = Number.NEGATIVE_INFINITY;
+  /** Data has had a path in this session. */
+  #begun = false;
   #switches = 0;
   #own: PathKind | null = null;
   #theirs: PathKind | null = null;
@@ -58,9 +60,16 @@ export class LinkPaths {
     this.#paths.delete(id);
   }
 
+  /** The other end of the path of this kind was closed. Where there are several, it is not known which. */
+  closedThere(kind: PathKind): void {
+    const all = [...this.#paths.values()].filter((path) => path.kind === kind && path.works);
+    if (all.length === 1) all[0]?.closedThere();
+  }
+
   reset(now: number): void {
     for (const path of this.#paths.values()) path.reset(now);
     this.#active = undefined;
+    this.#begun = false;
     this.#theirs = null;
   }
 
@@ -160,7 +169,9 @@ export class LinkPaths {
 
   #move(to: LinkPath | undefined, now: number): boolean {
     this.#active = to;
-    this.#movedAt = now;
+    // The first path of a session was only the first to answer: it is left as soon as a better one has proved itself.
+    this.#movedAt = this.#begun ? now : Number.NEGATIVE_INFINITY;
+    this.#begun ||= to !== undefined;
     to?.rate.begin();
     if (to) this.#switches++;
     return to !== undefined;

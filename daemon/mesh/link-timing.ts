@@ -13,9 +13,9 @@ export const linkTiming = {
   /** A path from which nothing came for this long, although it was asked, is silent. */
   silentMs: 1_500,
   /** A path that answers no ping for this long, although things come from it, works one way only. */
-  unprovedMs: 2_000,
+  unprovedMs: 1_900,
   /** Unacknowledged data without progress for this long: the path is left. */
-  stallMs: 2_000,
+  stallMs: 1_800,
   /** Between two acknowledgements, while less than `ackEvery` comes. The first after a pause goes at once. */
   ackMs: 5,
   /** A resend on request is not repeated sooner. */

@@ -4,8 +4,8 @@ import { linkLimits as limits } from './link-timing.ts';
  * Queueing delay that is aimed at, in milliseconds: an eighth of the round trip, within these bounds. Small beside the
  * round trip, so that nobody feels it; not smaller than what JavaScript adds on an idle machine.
  */
-const leastTargetMs = 5;
-const mostTargetMs = 15;
+const leastTargetMs = 12;
+const mostTargetMs = 20;
 /** A smallest round trip counts for at least this long and at most twice as long. */
 const bucketMs = 20_000;
 /** So often, under constant load, the queue is let run dry to see the round trip without it. */

