@@ -133,7 +133,7 @@ describe('the network laboratory', () => {
     await once(outside.spawn([process.execPath, '-e', serve]).stdout!, 'data');
     const ask = (port: number): string => `
       const r = require('http').request({ host: '${router.inside}', port: 3128, method: 'CONNECT', path: '${outside.address}:${port}' });
-      r.on('connect', (res, s) => { console.log(res.statusCode); s.pipe(process.stdout); s.on('end', () => process.exit()); }).end();`;
+      r.on('connect', (res, s, head) => { console.log(res.statusCode); process.stdout.write(head); s.pipe(process.stdout); s.on('end', () => process.exit()); }).end();`;
     expect((await inner.run([process.execPath, '-e', ask(443)])).stdout).toBe('200\nhello');
     expect((await inner.run([process.execPath, '-e', ask(80)])).stdout).toBe('403\n');
     const straight = `require('net').connect({ port: 443, host: '${outside.address}' }, () => console.log('through'))

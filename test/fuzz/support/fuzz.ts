@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { test } from 'vitest';
 
-const full = process.env['NIIA_TEST_FULL'] !== undefined;
+const full = Boolean(process.env['NIIA_TEST_FULL']);
 const seed = process.env['NIIA_FUZZ_SEED'];
 const path = process.env['NIIA_FUZZ_PATH'];
 

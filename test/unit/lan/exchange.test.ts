@@ -7,7 +7,7 @@ import { decodeFrame, encodeFrame } from '../../../daemon/lan/frames.ts';
 import { longestDatagram, open, seal } from '../../../daemon/lan/seal.ts';
 import { Air, at, newPair } from './air.ts';
 
-const full = process.env['NIIA_TEST_FULL'] !== undefined;
+const full = Boolean(process.env['NIIA_TEST_FULL']);
 const fuzzRuns = full ? 100_000 : 1_000;
 const fuzzed = { timeout: 20_000 + fuzzRuns };
 
