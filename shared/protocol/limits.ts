@@ -14,7 +14,7 @@ export const limits = {
   streams: 8,
   /** Calls that one peer may have open at the other at a time. */
   openCalls: 1024,
-  /** Events that wait for a handler before the call is refused. */
+  /** Events that wait for a handler, or to be passed on, before the call is ended. */
   pendingEvents: 256,
   /** Bytes of all calls that the other side opened that may wait to be taken. */
   held: 64 << 20,

@@ -7,6 +7,7 @@ import type { Call, Reply, RequestHeader } from './call.ts';
 import { IncomingCall, OutgoingCall } from './call.ts';
 import type { Encoded } from './frames.ts';
 import { decode, encode } from './frames.ts';
+import { SendQueue } from './send-queue.ts';
 
 /** What each side says first. */
 export const helloSchema = v.object({
@@ -59,15 +60,12 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** So many frames in a row may overtake a call that has waited for its turn. */
-const mostOvertakes = 8;
-
 /** Timers longer than this overflow in Node. */
 const longestTimer = 2 ** 31 - 1;
 
 /**
  * Both ends of one connection: opens calls at the other side and serves those that the other side opens. Calls share
- * the transport fairly: frames of different calls take turns, so a flood in one delays the others by one frame.
+ * the transport fairly (see SendQueue), so a flood in one delays the others by one frame.
  */
 export class Peer {
   readonly #transport: Transport;
@@ -75,14 +73,7 @@ export class Peer {
   readonly #outgoing = new Map<number, OutgoingCall>();
   readonly #incoming = new Map<number, IncomingCall>();
   readonly #timers = new Map<Call, NodeJS.Timeout>();
-  /** Frames that go before all others: greetings, credit, cancellations. */
-  readonly #urgent: Encoded[] = [];
-  /** Calls with frames to send, in turn. */
-  /** Calls with frames to send: those that have just got one, and those that had more than one. */
-  readonly #fresh: Call[] = [];
-  readonly #ready: Call[] = [];
-  #overtaken = 0;
-  readonly #isReady = new Set<Call>();
+  readonly #queue = new SendQueue();
   readonly #helloTimer: NodeJS.Timeout;
   #nextId = 1;
   /** What the other side's calls hold, as far as it was looked at. */
@@ -179,48 +170,21 @@ export class Peer {
   // Sending
 
   #sendUrgent(frame: Encoded): void {
-    this.#urgent.push(frame);
+    this.#queue.urgent(frame);
     this.#pump();
   }
 
   #enqueue(call: Call): void {
-    if (!this.#isReady.has(call)) {
-      this.#isReady.add(call);
-      this.#fresh.push(call);
-    }
+    this.#queue.ready(call);
     this.#pump();
-  }
-
-  /**
-   * A call that has just begun to have something to say goes before those that go on and on, so that a keystroke does
-   * not wait for a flood; these get their turn all the same.
-   */
-  #next(): Call | undefined {
-    if (this.#overtaken < mostOvertakes) {
-      const fresh = this.#fresh.shift();
-      if (fresh) {
-        if (this.#ready.length > 0) this.#overtaken++;
-        return fresh;
-      }
-    }
-    this.#overtaken = 0;
-    return this.#ready.shift() ?? this.#fresh.shift();
   }
 
   #pump(): void {
     if (this.#closed) return;
     while (this.#transport.writable) {
-      const urgent = this.#urgent.shift();
-      if (urgent) {
-        this.#transport.send(urgent.head, urgent.body);
-        continue;
-      }
-      const call = this.#next();
-      if (!call) return;
-      const frame = call.outbox.shift();
-      if (frame) this.#transport.send(frame.head, frame.body);
-      if (call.outbox.length > 0) this.#ready.push(call);
-      else this.#isReady.delete(call);
+      const frame = this.#queue.take();
+      if (!frame) return;
+      this.#transport.send(frame.head, frame.body);
     }
   }
 
@@ -381,9 +345,7 @@ export class Peer {
     const incoming = [...this.#incoming.values()];
     this.#outgoing.clear();
     this.#incoming.clear();
-    this.#fresh.length = 0;
-    this.#ready.length = 0;
-    this.#isReady.clear();
+    this.#queue.clear();
     for (const call of outgoing) call.fail(error);
     for (const call of incoming) call.abort(error);
     this.#options.closed?.(error);

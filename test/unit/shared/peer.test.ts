@@ -229,6 +229,41 @@ describe('a forwarded call', () => {
     expect(reply.value).toEqual({ up: { hello: 'up' }, from: { machine: 'B', principal } });
   });
 
+  it('ends when more events wait to be passed on than are held, and the far side hears of it [RPC-17]', async () => {
+    let far: IncomingCall | undefined;
+    const { client: inner } = pair((call) => {
+      far = call;
+      return new Promise(() => undefined);
+    });
+    // Nothing gets through to the asker: its connection is never read.
+    const [unread, ours] = memoryTransportPair(1);
+    const asked = new Promise<Reply>((resolve, reject) => {
+      const server = new Peer(ours, {
+        face: 'daemon',
+        software: 'test',
+        serve: (call) => {
+          const reply = forward(call, inner);
+          reply.then(resolve, reject);
+          return reply;
+        },
+      });
+      expect(server.closed).toBe(false);
+    });
+    const hello = { protocol: { min: 1, max: 1 }, software: 'test', face: 'cli' };
+    const frames = [
+      encode.json('hello', true, 0, hello),
+      encode.withBody('request', true, 1, { m: 'session.watch', p: {} }),
+    ];
+    for (const { head, body } of frames) unread.send(head, body);
+    await expect.poll(() => far).toBeDefined();
+    for (let i = 0; i < limits.pendingEvents; i++) far?.emit({ i });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(far?.signal.aborted).toBe(false);
+    for (let i = 0; i < 10; i++) far?.emit({ i });
+    await expect(asked).rejects.toMatchObject({ code: 'link_lost' });
+    await expect.poll(() => far?.signal.aborted).toBe(true);
+  });
+
   it('cancels on the far side when the caller goes [RPC-17]', async () => {
     let far: IncomingCall | undefined;
     const { client: inner } = pair((call) => {
