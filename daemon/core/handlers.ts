@@ -9,7 +9,7 @@ import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
 import type { Member } from '../team/roster.ts';
 import type { HeadlessServers } from './headless-servers.ts';
-import { hostAndPort } from './listen-address.ts';
+import { mayListen } from './listen-address.ts';
 import type { Machines } from './machines.ts';
 import type { Membership } from './membership.ts';
 import type { Network } from './network.ts';
@@ -132,7 +132,7 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
     config.update({ gateway: value === 'embedded' ? undefined : parseGatewayUrl(value) });
     await network.restart('the gateway was changed');
   } else if (key === 'listen') {
-    if (value !== '') hostAndPort(value);
+    if (value !== '') mayListen(config.current, value);
     const before = config.current.listen;
     config.update({ listen: value === '' ? undefined : value });
     try {

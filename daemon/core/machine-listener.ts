@@ -4,7 +4,6 @@ import { reachableHosts } from '../gateway/addresses.ts';
 import { type Certificate, ownCertificate } from '../gateway/certificate.ts';
 import { EmbeddedGateway } from '../gateway/embedded-gateway.ts';
 import { listenGateway } from '../gateway/listener.ts';
-import { TokenBucket } from '../gateway/rate-limit.ts';
 import type { Remote } from '../gateway/server.ts';
 import type { ConfigStore } from '../home/config.ts';
 import type { Home } from '../home/home.ts';
@@ -13,6 +12,7 @@ import { gatewayOrigin } from '../mesh/gateway-url.ts';
 import { greetDialler } from '../paths/direct-greeting.ts';
 import type { Identity } from '../team/identity.ts';
 import type { TeamStore } from '../team/team-store.ts';
+import { DialLimit } from './dial-limit.ts';
 import { hostAndPort } from './listen-address.ts';
 
 export interface MachineListenerOptions {
@@ -24,22 +24,6 @@ export interface MachineListenerOptions {
   arrived: (machine: string, transport: Transport) => void;
   log: Log;
 }
-
-/** A machine whose paths were closed for what came over them may not come back at once, again and again. */
-class DialLimit {
-  readonly #buckets = new Map<string, TokenBucket>();
-
-  take(machine: string): boolean {
-    const now = performance.now();
-    for (const [known, bucket] of this.#buckets) if (bucket.full(now)) this.#buckets.delete(known);
-    const bucket = this.#buckets.get(machine) ?? new TokenBucket(dialLimits.perSecond, dialLimits.burst, now);
-    this.#buckets.set(machine, bucket);
-    return bucket.take(1, now);
-  }
-}
-
-/** Direct paths that one machine may open here. */
-const dialLimits = { perSecond: 0.5, burst: 6 };
 
 interface Listening {
   host: string;
@@ -70,7 +54,8 @@ export class MachineListener {
     try {
       listening = await open(port);
     } catch (error) {
-      // Nobody else knows a lone machine's port: any other will do. Otherwise members would look for us in vain.
+      // Another port will do where nobody depends on this one: a lone machine is known to nobody, and the others of a
+      // team whose gateway is elsewhere hear of the new port over that. Members that meet at ours would look in vain.
       const free = listen === undefined && (gateway !== undefined || team.current.members.size === 1);
       if (!(free && error instanceof NiiaError && error.code === 'port_taken')) throw error;
       listening = await open(0);
@@ -96,7 +81,7 @@ export class MachineListener {
               self: identity.id,
             }).then(
               ({ machine, transport: greeted }) => {
-                if (!dials.take(machine)) {
+                if (!dials.take(machine, performance.now())) {
                   greeted.close(new NiiaError('busy', 'this machine dials too often'));
                   return;
                 }

@@ -22,7 +22,7 @@ import { Tickets } from '../team/tickets.ts';
 import { AuditLog } from './audit.ts';
 import { daemonHandlers } from './handlers.ts';
 import { HeadlessServers } from './headless-servers.ts';
-import { hostAndPort } from './listen-address.ts';
+import { mayListen } from './listen-address.ts';
 import { Machines } from './machines.ts';
 import { freshTeamName, Membership } from './membership.ts';
 import { Network } from './network.ts';
@@ -172,7 +172,7 @@ class Daemon {
       this.#config.try({ gateway: gateway === 'embedded' ? undefined : parseGatewayUrl(gateway) });
     }
     if (listen !== undefined) {
-      hostAndPort(listen);
+      mayListen(this.#config.current, listen);
       this.#config.try({ listen });
     }
     if (labels) this.#config.try({ labels: { ...this.#config.current.labels, ...labels } });

@@ -1,5 +1,5 @@
 import { NiiaError } from '../../shared/errors.ts';
-import { TokenBucket } from '../gateway/rate-limit.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
 
 /** What one machine of the team may ask of this one. No person and no program that works comes near it. */
 export const requestLimits = {

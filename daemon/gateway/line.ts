@@ -1,6 +1,7 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { ToGateway, ToMachine } from '../../shared/protocol/gateway.ts';
 import { gatewayClose, gatewayFrame, toGatewaySchema } from '../../shared/protocol/gateway.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { Transport, TransportHandler } from '../../shared/transport/transport.ts';
 import type { Log } from '../home/log.ts';
 import {
@@ -16,7 +17,6 @@ import {
 import { TransportClosed } from '../mesh/transport-closed.ts';
 import type { ServerLimits } from './limits.ts';
 import { Outbox } from './outbox.ts';
-import { TokenBucket } from './rate-limit.ts';
 
 /** What a line does with what it receives; it depends on who is at its other end. */
 export interface LineUser {

@@ -2,8 +2,9 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import { createSocket } from 'node:dgram';
 import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
+import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { Log } from '../home/log.ts';
-import { addressKey, TokenBucket } from './rate-limit.ts';
+import { addressKey } from './rate-limit.ts';
 import { answerStun } from './stun.ts';
 
 export interface StunOptions {

@@ -1,3 +1,5 @@
+import { TokenBucket } from '../../shared/token-bucket.ts';
+
 /** How many datagrams are looked at, from one address and in all: what is above that is dropped unseen. */
 export interface Limits {
   perSource: { perSecond: number; burst: number };
@@ -9,42 +11,29 @@ const mostSources = 1_024;
 /** Token buckets by address. Times are milliseconds of a clock that never goes back. */
 export class SourceLimit {
   readonly #limits: Limits;
-  readonly #sources = new Map<string, Bucket>();
-  readonly #all: Bucket;
+  readonly #sources = new Map<string, TokenBucket>();
+  readonly #all: TokenBucket;
 
   constructor(limits: Limits, now: number) {
     this.#limits = limits;
-    this.#all = { tokens: limits.inAll.burst, at: now };
+    this.#all = new TokenBucket(limits.inAll.perSecond, limits.inAll.burst, now);
   }
 
   /** Whether one more from this address may pass. */
   take(address: string, now: number): boolean {
-    const { perSource, inAll } = this.#limits;
     // Its own bucket first: who is over his share takes nothing from the others'.
-    return takeFrom(this.#bucketOf(address, now), perSource, now) && takeFrom(this.#all, inAll, now);
+    return this.#bucketOf(address, now).take(1, now) && this.#all.take(1, now);
   }
 
-  #bucketOf(address: string, now: number): Bucket {
+  #bucketOf(address: string, now: number): TokenBucket {
     const known = this.#sources.get(address);
     // Moved to the end: the first is the one not heard of for longest.
     if (known) this.#sources.delete(address);
-    const bucket = known ?? { tokens: this.#limits.perSource.burst, at: now };
+    const { perSecond, burst } = this.#limits.perSource;
+    const bucket = known ?? new TokenBucket(perSecond, burst, now);
     this.#sources.set(address, bucket);
     const [oldest] = this.#sources.keys();
     if (this.#sources.size > mostSources && oldest !== undefined) this.#sources.delete(oldest);
     return bucket;
   }
-}
-
-interface Bucket {
-  tokens: number;
-  at: number;
-}
-
-function takeFrom(bucket: Bucket, { perSecond, burst }: { perSecond: number; burst: number }, now: number): boolean {
-  bucket.tokens = Math.min(burst, bucket.tokens + ((now - bucket.at) * perSecond) / 1000);
-  bucket.at = now;
-  if (bucket.tokens < 1) return false;
-  bucket.tokens -= 1;
-  return true;
 }

@@ -110,6 +110,7 @@ export async function connectLanGuest({ webrtc, signal, findMs, ...o }: LanLaneO
         'Let the inviting machine listen (niia up --listen 0.0.0.0:7447) and make a new invite, or use a gateway.',
       );
     }
+    signal.throwIfAborted();
     return await new Promise<Transport>((resolve, reject) => {
       const aborted = (): void => {
         attempt?.close();

@@ -42,11 +42,11 @@ export class P2pNegotiator {
     this.#o = options;
   }
 
-  /** `have`: a P2P path that works, or may yet. `carried`: something can carry signals to the other machine. */
-  consider(have: boolean, carried: boolean, now: number): void {
+  /** `have`: a P2P path that works, or may yet. `possible`: one is wanted, and something can carry signals. */
+  consider(have: boolean, possible: boolean, now: number): void {
     if (this.#had && !have) this.#retry.ended(now);
     this.#had = have;
-    if (have || this.#attempt || !carried || this.#closed || now < this.#retry.dueAt) return;
+    if (have || this.#attempt || !possible || this.#closed || now < this.#retry.dueAt) return;
     if (this.#o.offers) {
       this.#open(randomBytes(9).toString('base64url'), true);
     } else {

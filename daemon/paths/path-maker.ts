@@ -179,9 +179,8 @@ export class PathMaker {
       }
       way.up = state === 'up';
       way.direct?.consider(have('direct'), state === 'waiting', now);
-      if (carried && (have('p2p') || unasked++ < mostUnasked || preferred === 'p2p')) {
-        way.p2p?.consider(have('p2p'), carried, now);
-      }
+      const wanted = preferred === 'p2p' || have('p2p') || (carried && unasked++ < mostUnasked);
+      way.p2p?.consider(have('p2p'), carried && wanted, now);
       if (state !== 'up' && carried && now >= way.introduce.dueAt) {
         way.introduce.failed(now);
         this.#tellAddresses(machine, way, now);

@@ -10,6 +10,17 @@ const addressSchema = v.object({
   lastGoodAt: v.nullable(v.string()),
 });
 
+/** What giving and taking away an address have in common. */
+const addressChange = {
+  at: 'daemon',
+  access: 'admin',
+  changes: true,
+  params: v.object({ machine: v.string(), address: v.pipe(v.string(), v.maxLength(300)) }),
+  result: v.object({ machine: v.string(), addresses: v.array(addressSchema) }),
+  down: v.never(),
+  up: v.never(),
+} as const;
+
 export const pathMethods = {
   /** The ways to another machine, with their figures. */
   'path.show': method({
@@ -51,24 +62,8 @@ export const pathMethods = {
     down: v.never(),
     up: v.never(),
   }),
-  'path.addAddress': method({
-    at: 'daemon',
-    access: 'admin',
-    changes: true,
-    params: v.object({ machine: v.string(), address: v.pipe(v.string(), v.maxLength(300)) }),
-    result: v.object({ machine: v.string(), addresses: v.array(addressSchema) }),
-    down: v.never(),
-    up: v.never(),
-  }),
-  'path.removeAddress': method({
-    at: 'daemon',
-    access: 'admin',
-    changes: true,
-    params: v.object({ machine: v.string(), address: v.pipe(v.string(), v.maxLength(300)) }),
-    result: v.object({ machine: v.string(), addresses: v.array(addressSchema) }),
-    down: v.never(),
-    up: v.never(),
-  }),
+  'path.addAddress': method(addressChange),
+  'path.removeAddress': method(addressChange),
   /**
    * From daemon to daemon: a signal for machine `to`, or, where that is another one, to be passed on to it. `from` is
    * set by whoever passes on. The signal is checked where it arrives.

@@ -69,10 +69,12 @@ test('a machine is told of STUN and TURN in its welcome; where there is neither,
 
 test('credentials are told anew before they expire, to machines that stay connected [GW-24]', async () => {
   const { roster, machines } = newTeam(['a']);
-  const ice = new IceOffer({ urls: [url], secret: 'north' }, 1);
+  const ice = new IceOffer({ urls: [url], secret: 'north' }, 2);
   const probe = await Probe.member(newServer({ roster, ice, limits: { tickMs: 20 } }), machines[0]!, roster);
   const before = probe.all('welcome')[0]!.ice!.servers![0]!.username!;
-  await expect.poll(() => probe.all('ice').at(-1)?.ice.servers?.[0]?.username ?? before).not.toBe(before);
+  const now = () => probe.all('ice').at(-1)?.ice.servers?.[0]?.username ?? before;
+  // Good for two seconds, and told anew after one.
+  await expect.poll(now, { timeout: 2_000 }).not.toBe(before);
 });
 
 async function freePort(host: string): Promise<number> {

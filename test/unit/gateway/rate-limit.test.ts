@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AddressQuota, addressKey, FailureLimit, TokenBucket } from '../../../daemon/gateway/rate-limit.ts';
+import { AddressQuota, addressKey, FailureLimit } from '../../../daemon/gateway/rate-limit.ts';
+import { TokenBucket } from '../../../shared/token-bucket.ts';
 
 describe('a token bucket', () => {
   it('lets a burst through, then the rate', () => {
