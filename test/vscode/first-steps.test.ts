@@ -59,7 +59,7 @@ describe('a window on a machine where niia does not run', () => {
         await wb.page.getByText('A code begins with').waitFor();
         await wb.quickInput.submit(code, { about: /Join a Team/ });
         await wb.messages.waitForNotification(/HERE is now an admin of the team/);
-        await tree.waitForRow('FOUNDER', (row) => row.description.includes('gateway'));
+        await tree.waitForRow('FOUNDER', (row) => /direct|p2p|gateway/.test(row.description));
 
         await wb.runCommand('niia.invite');
         await wb.quickInput.choose('Viewer', { about: /What may it do/ });
@@ -68,7 +68,7 @@ describe('a window on a machine where niia does not run', () => {
         await wb.screenshot('invite');
         const shown = /niia join (niia1-\S+)/.exec(text)?.[1] ?? '';
         await guest.niia('join', shown);
-        await tree.waitForRow('GUEST', (row) => row.description.includes('gateway'));
+        await tree.waitForRow('GUEST', (row) => /direct|p2p|gateway/.test(row.description));
 
         await here.niia('down', '--sessions');
         await wb.page.getByText('niia does not run on this machine').waitFor();
