@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import * as v from 'valibot';
 import { NiiaError } from '../../../shared/errors.ts';
+import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
 import { ask } from '../../../shared/rpc/client.ts';
 import { isErrno, readIfThere } from '../../home/files.ts';
 import { version } from '../../home/version.ts';
@@ -20,16 +21,17 @@ interface Ended {
 export const down: Run<Specs['down']> = async ({ options: { sessions } }, context) => {
   const status = await runningDaemon(context.daemon);
   const ended: Ended = status
-    ? await stopDaemon(sessions, status.sessions, context)
+    ? await stopDaemon(sessions, status, context)
     : { pid: null, sessionsEnded: sessions ? await stopServers(context) : 0, sessionsLeft: 0 };
   await context.out.result({ stopped: ended.pid !== null, ...ended }, () => told(ended));
 };
 
-async function stopDaemon(sessions: boolean, live: number, { daemon, deadline }: Context): Promise<Ended> {
+async function stopDaemon(sessions: boolean, status: DaemonStatus, { daemon, deadline }: Context): Promise<Ended> {
   const { pid, sessionsEnded } = await daemon.ask('daemon.stop', { sessions });
   daemon.close();
   await processGone(pid, deadline);
-  return { pid, sessionsEnded, sessionsLeft: sessions ? 0 : live };
+  if (sessions) for (const server of status.headless) await processGone(server.pid, deadline);
+  return { pid, sessionsEnded, sessionsLeft: sessions ? 0 : status.sessions };
 }
 
 function told({ pid, sessionsEnded, sessionsLeft }: Ended): string {
