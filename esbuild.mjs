@@ -1,10 +1,29 @@
 // Bundles the product into dist/: the CLI and its processes (code-split, so that a command loads only what it uses), and the extension.
 
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, rename, rm } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+const { values } = parseArgs({
+  options: {
+    // For tests: another folder, another version, and as small as can be.
+    out: { type: 'string', default: 'dist' },
+    version: { type: 'string', default: JSON.parse(readFileSync('package.json', 'utf8')).version },
+    small: { type: 'boolean', default: false },
+  },
+});
+const { out, version, small } = values;
+
+/** Tells builds of one version apart: the same sources and packages make the same one, wherever they are built. */
+const buildId = hashOf([
+  'package.json',
+  'package-lock.json',
+  'esbuild.mjs',
+  ...sourcesIn('shared'),
+  ...sourcesIn('daemon'),
+]);
 
 /** Packages with native parts stay outside the bundles; they are resolved from node_modules at run time. */
 const nativeModules = ['node-pty', 'sodium-native', 'wrtc'];
@@ -14,9 +33,11 @@ const common = {
   platform: 'node',
   target: 'node20',
   format: 'esm',
-  sourcemap: true,
-  define: { NIIA_VERSION: JSON.stringify(version) },
+  sourcemap: !small,
+  define: { NIIA_VERSION: JSON.stringify(version), NIIA_BUILD: JSON.stringify(buildId) },
   minifySyntax: true,
+  minifyWhitespace: small,
+  minifyIdentifiers: small,
   logLevel: 'warning',
   // CommonJS packages inside an ES module bundle still call require() for Node's own modules.
   banner: {
@@ -25,8 +46,8 @@ const common = {
 };
 
 // Built beside and put in place at the end: whoever runs from dist/ meanwhile has the old build or the new one.
-const fresh = `dist.${process.pid}.new`;
-const old = `dist.${process.pid}.old`;
+const fresh = `${out}.${process.pid}.new`;
+const old = `${out}.${process.pid}.old`;
 await Promise.all([
   build({
     ...common,
@@ -50,8 +71,21 @@ await Promise.all([
   }),
 ]);
 await chmod(`${fresh}/niia.js`, 0o755);
-await rename('dist', old).catch((error) => {
+await rename(out, old).catch((error) => {
   if (error.code !== 'ENOENT') throw error;
 });
-await rename(fresh, 'dist');
+await rename(fresh, out);
 await rm(old, { recursive: true, force: true });
+
+function sourcesIn(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((file) => file.isFile())
+    .map((file) => `${file.parentPath ?? file.path}/${file.name}`)
+    .sort();
+}
+
+function hashOf(files) {
+  const hash = createHash('sha256').update(version);
+  for (const file of files) hash.update(`\0${file}\0`).update(readFileSync(file));
+  return hash.digest('hex').slice(0, 12);
+}

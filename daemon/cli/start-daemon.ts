@@ -6,6 +6,7 @@ import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { lockHolder } from '../home/lock.ts';
 import { processStart } from '../home/process-identity.ts';
+import { installationToStart } from '../process/installation.ts';
 import { spawnDetached } from '../process/spawn.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import type { Deadline } from './deadline.ts';
@@ -60,7 +61,8 @@ export async function startDaemon({ home, daemon, deadline, flags }: StartOption
 
 function spawnDaemon(home: Home, flags: readonly string[], logFile: string): number {
   // Its last words come as JSON, so that code and hint survive.
-  return spawnDetached(['daemon', '--json', ...flags], logFile, { ...process.env, NIIA_HOME: home.root });
+  const { entry } = installationToStart(home, 'user');
+  return spawnDetached(['daemon', '--json', ...flags], logFile, { ...process.env, NIIA_HOME: home.root }, entry);
 }
 
 const lastWordsSchema = v.object({ error: v.unknown() });

@@ -9,7 +9,7 @@ import type { Peer } from '../../shared/rpc/peer.ts';
 import { isErrno, readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import type { Log } from '../home/log.ts';
-import { version } from '../home/version.ts';
+import { build, version } from '../home/version.ts';
 import { connectLocal, isListening } from '../process/local-socket.ts';
 import { spawnDetached } from '../process/spawn.ts';
 import { Changes } from './watch.ts';
@@ -40,7 +40,7 @@ export class HeadlessServers {
   #starting: Promise<HeadlessServer> | undefined;
   #closed = false;
   /** New sessions go to the server of this generation. */
-  readonly generation = createHash('sha256').update(version).digest('hex').slice(0, 12);
+  readonly generation = createHash('sha256').update(`${version}+${build}`).digest('hex').slice(0, 12);
   /** A server or a session came, changed or went. */
   readonly changes = new Changes();
 

@@ -12,8 +12,9 @@ import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
-import { platform, version } from '../home/version.ts';
+import { build, platform, version } from '../home/version.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
+import { noteStart, thisInstallation } from '../process/installation.ts';
 import { listenLocal } from '../process/local-socket.ts';
 import { Identity } from '../team/identity.ts';
 import type { Member } from '../team/roster.ts';
@@ -157,9 +158,10 @@ class Daemon {
     this.#config.save();
     const socket = this.#home.socket('daemon');
     const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
-    const record = { pid: process.pid, version, startedAt: this.#startedAt, socket };
+    const record = { pid: process.pid, ...thisInstallation, startedAt: this.#startedAt, socket };
     writeAtomically(this.#home.path('daemon.json'), `${JSON.stringify(record)}\n`);
-    this.#log.info('daemon up', { version, machine: this.#identity.id, socket });
+    noteStart(this.#home);
+    this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     await this.#stopped;
     await this.#close(server);
     this.#log.info('daemon down');
@@ -244,6 +246,7 @@ class Daemon {
         labels: this.#config.current.labels,
       },
       version,
+      build,
       platform,
       pid: process.pid,
       home: this.#home.root,

@@ -3,7 +3,7 @@ import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
-import { version } from '../home/version.ts';
+import { thisInstallation } from '../process/installation.ts';
 import type { ConnectScreens } from './screen-messages.ts';
 import { screensInWorker } from './screen-port.ts';
 import { HeadlessServer } from './server.ts';
@@ -61,7 +61,8 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   try {
     await server.start();
     const { socket, startedAt } = server;
-    writeAtomically(place, `${JSON.stringify({ pid: process.pid, generation, version, startedAt, socket })}\n`);
+    const record = { pid: process.pid, generation, ...thisInstallation, startedAt, socket };
+    writeAtomically(place, `${JSON.stringify(record)}\n`);
     log.info(`the headless server ${generation} serves`, { socket, pid: process.pid });
     await server.done;
     log.info(`the headless server ${generation} has ended`);

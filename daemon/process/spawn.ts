@@ -7,12 +7,18 @@ export const entryPoint = fileURLToPath(new URL('./niia.js', import.meta.url));
 
 /**
  * Starts another process of the product in the background: in its own process group and without a terminal, so that
- * neither a closed window nor the end of this process touches it. Its output is appended to `logFile`.
+ * neither a closed window nor the end of this process touches it. Its output is appended to `logFile`. `entry` is the
+ * entry point of the installation whose code it runs.
  */
-export function spawnDetached(args: readonly string[], logFile: string, env: NodeJS.ProcessEnv = process.env): number {
+export function spawnDetached(
+  args: readonly string[],
+  logFile: string,
+  env: NodeJS.ProcessEnv = process.env,
+  entry: string = entryPoint,
+): number {
   const log = openSync(logFile, 'a', 0o600);
   try {
-    const child = spawn(process.execPath, [...nodeFlags(), entryPoint, ...args], {
+    const child = spawn(process.execPath, [...nodeFlags(), entry, ...args], {
       detached: true,
       stdio: ['ignore', log, log],
       env,

@@ -115,6 +115,8 @@ export type PathReport = v.InferOutput<typeof pathReportSchema>;
 export const daemonStatusSchema = v.object({
   machine: v.object({ name: v.string(), id: v.string(), role: roleSchema, labels: v.record(v.string(), v.string()) }),
   version: v.string(),
+  /** Tells builds of one version apart; absent: a daemon from before there was one. */
+  build: v.optional(v.string()),
   platform: v.string(),
   pid: v.number(),
   home: v.string(),

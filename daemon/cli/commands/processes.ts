@@ -1,4 +1,6 @@
+import { pathToFileURL } from 'node:url';
 import { NiiaError } from '../../../shared/errors.ts';
+import { installationToStart, thisInstallation } from '../../process/installation.ts';
 import type { Run } from '../context.ts';
 import type { Specs } from '../specs/all.ts';
 import { pairs, waysOf } from '../values.ts';
@@ -7,6 +9,12 @@ export const daemon: Run<Specs['daemon']> = async (
   { options: { name, gateway, listen, label, ...ways } },
   { home },
 ) => {
+  // A service manager names the installation that it was set up with; an upgrade since then counts all the same.
+  const { entry } = installationToStart(home, 'user');
+  if (entry !== thisInstallation.entry) {
+    await import(pathToFileURL(entry).href);
+    return;
+  }
   const labels = pairs(label, '--label');
   const { runDaemon } = await import('../../core/main.ts');
   await runDaemon({ home, name, gateway, listen, labels, ways: waysOf(ways) });
