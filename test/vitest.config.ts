@@ -7,7 +7,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'], testTimeout: 20_000 },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
+          testTimeout: 20_000,
+          // Many wait for processes and timers; left to itself the runner takes one worker on two cores.
+          maxWorkers: 2,
+        },
       },
       {
         extends: true,
