@@ -8,7 +8,7 @@ import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { version } from '../home/version.ts';
 import { connectLocal } from '../process/local-socket.ts';
-import type { Deadline } from './deadline.ts';
+import { Deadline } from './deadline.ts';
 import { retryBroken } from './retry.ts';
 
 /** How long a command goes on when the connection breaks under it, unless `--timeout` says. */
@@ -77,7 +77,7 @@ export class DaemonClient {
    */
   async change<M extends MethodName>(method: M, params: ParamsOf<M>, options: CallOptions = {}): Promise<ResultOf<M>> {
     const key = options.key ?? randomUUID();
-    const leftMs = this.#deadline.leftMs;
+    const leftMs = options.deadlineMs ?? this.#deadline.leftMs;
     return await retryBroken({
       attempt: (deadlineMs) => this.ask(method, params, { ...options, key, deadlineMs }),
       leftMs,
@@ -93,10 +93,11 @@ export class DaemonClient {
   }
 
   /** Asks for something that changes nothing; a connection that breaks meanwhile is taken up again. */
-  async query<M extends MethodName>(method: M, params: ParamsOf<M>): Promise<ResultOf<M>> {
-    const leftMs = this.#deadline.leftMs;
+  async query<M extends MethodName>(method: M, params: ParamsOf<M>, options: CallOptions = {}): Promise<ResultOf<M>> {
+    const deadline = options.deadlineMs === undefined ? this.#deadline : new Deadline(options.deadlineMs);
+    const { leftMs } = deadline;
     return await retryBroken({
-      attempt: () => this.ask(method, params),
+      attempt: () => this.ask(method, params, { ...options, deadlineMs: deadline.leftMs }),
       leftMs,
       patienceMs: leftMs ?? patienceMs,
       givenUp: (error) => error,

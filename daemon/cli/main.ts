@@ -10,6 +10,7 @@ import * as config from './commands/config.ts';
 import { down } from './commands/down.ts';
 import { join } from './commands/join.ts';
 import * as machines from './commands/machines.ts';
+import { mcp } from './commands/mcp.ts';
 import * as paths from './commands/paths.ts';
 import * as processes from './commands/processes.ts';
 import { read } from './commands/read.ts';
@@ -70,6 +71,7 @@ const commands: Commands = {
   attach,
   record,
   ask,
+  mcp,
   completion,
   __complete: complete,
 };

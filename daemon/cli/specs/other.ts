@@ -1,7 +1,18 @@
 import { command } from '../spec.ts';
 
-/** Commands about the command line itself. */
+/** Commands for other programs: shells and AI clients. */
 export const otherSpecs = {
+  mcp: command({
+    group: 'More',
+    summary: 'an MCP server on stdio, by which an AI client works with the machines and sessions',
+    args: [],
+    options: {
+      'read-only': { kind: 'flag', help: 'offer only the tools that change nothing' },
+      'allow-approvals': { kind: 'flag', help: "offer the tool that answers a worker's question for a yes or no" },
+    },
+    examples: ['niia mcp', 'niia mcp --read-only', 'claude mcp add niia -- niia mcp', 'codex mcp add niia -- niia mcp'],
+    notes: ['The machine has to be up (niia up); until it is, the tools say so.'],
+  }),
   completion: command({
     group: 'More',
     summary: 'print a completion script for a shell',
