@@ -79,6 +79,14 @@ module.exports = {
       from: { path: '^daemon/lan/' },
       to: { path: '^daemon/(mesh|webrtc|paths|gateway|core|headless)/' },
     },
+    {
+      name: 'mcp-knows-the-protocol-only',
+      severity: 'error',
+      comment: 'Its tools ask through a port; how machines are reached is for the command that runs it.',
+      from: { path: '^daemon/mcp/' },
+      to: { path: '^daemon/', pathNot: '^daemon/(mcp/|home/version[.]ts)' },
+    },
+    oneDoor('mcp-sdk', '@modelcontextprotocol', 'daemon/mcp/(server|tool|progress)[.]ts'),
     oneDoor('noise-handshake', 'noise-handshake', 'daemon/team/noise[.]ts'),
   ],
   options: {
