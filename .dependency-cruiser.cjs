@@ -21,7 +21,8 @@ module.exports = {
     only('shared-stands-alone', '^shared/', '^shared/', 'shared knows nobody'),
     only(
       'extension-uses-shared-only',
-      '^extension/',
+      // How it is packed is no part of it.
+      '^extension/(?!package[.]mjs$)',
       '^(shared|extension)/',
       'the extension talks to the local daemon only',
     ),
@@ -30,7 +31,7 @@ module.exports = {
       name: 'faces-on-top',
       severity: 'error',
       comment: 'Parts of the daemon do not know its faces; only the entry points compose them.',
-      from: { path: '^daemon/(headless|mesh|team|home|core|gateway|process)/' },
+      from: { path: '^daemon/(headless|mesh|team|home|core|gateway|process|lifecycle)/' },
       to: { path: '^daemon/(cli|tour)/|^daemon/[^/]+[.]ts$' },
     },
     {
@@ -40,6 +41,22 @@ module.exports = {
       from: { path: '^daemon/team/' },
       to: { path: '^daemon/(mesh|gateway|core)/' },
     },
+    {
+      name: 'lifecycle-knows-no-network',
+      severity: 'error',
+      comment: 'An upgrade is decided on this machine; how its bundle came is for others to say.',
+      from: { path: '^daemon/lifecycle/' },
+      to: { path: '^daemon/(mesh|gateway|core|paths|lan|webrtc|headless)/' },
+    },
+    {
+      name: 'process-knows-no-upgrade',
+      severity: 'error',
+      comment: 'Starting processes and noting what runs is below everything that decides about it.',
+      from: { path: '^daemon/(process|home)/' },
+      to: { path: '^daemon/(lifecycle|team|mesh|gateway|core|headless)/' },
+    },
+    oneDoor('semver', '(@types/)?semver', 'daemon/lifecycle/acceptance[.]ts'),
+    oneDoor('tar-stream', 'tar-stream', 'daemon/lifecycle/(make|open)-bundle[.]ts'),
     {
       name: 'headless-has-no-network',
       severity: 'error',

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { chmod, rename, rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { nativePackages } from './daemon/lifecycle/native-packages.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -24,9 +25,6 @@ const buildId = hashOf([
   ...sourcesIn('shared'),
   ...sourcesIn('daemon'),
 ]);
-
-/** Packages with native parts stay outside the bundles; they are resolved from node_modules at run time. */
-const nativeModules = ['node-pty', 'sodium-native', 'wrtc'];
 
 const common = {
   bundle: true,
@@ -61,7 +59,7 @@ await Promise.all([
     splitting: true,
     // Beside the entry points, so that import.meta.url finds them from any chunk.
     chunkNames: 'chunk-[hash]',
-    external: nativeModules,
+    external: nativePackages,
   }),
   build({
     ...common,

@@ -24,6 +24,7 @@ const actions: Record<ErrorCode, readonly ErrorAction[]> = {
   gateway_unreachable: [refresh, log],
   daemon_not_running: [start, log],
   already_member: [],
+  bad_bundle: [log],
   usage: [],
   bad_code: [join],
   bad_request: [log],

@@ -3,12 +3,13 @@
 // repository's node_modules has them for all platforms; .vscodeignore says what goes in.
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createVSIX } from '@vscode/vsce';
+import { findNatives, nativePackages } from '../daemon/lifecycle/native-packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -16,8 +17,6 @@ const { values } = parseArgs({
   options: { out: { type: 'string' }, 'no-build': { type: 'boolean', default: false } },
 });
 
-/** Packages with native parts, which the bundles load at run time. */
-const nativePackages = ['node-pty', 'sodium-native', 'wrtc'];
 const target = `${process.platform}-${process.arch}`;
 const plain = ['.vscodeignore', 'README.md', 'CHANGELOG.md', 'LICENSE', 'extension/media', 'dist'];
 
@@ -31,7 +30,9 @@ try {
   writeFileSync(join(stage, 'package.json'), `${JSON.stringify(shipped(manifest), null, 2)}\n`);
   for (const path of plain)
     if (existsSync(join(root, path))) cpSync(join(root, path), join(stage, path), { recursive: true });
-  for (const name of dependenciesOf(nativePackages)) copyPackage(name);
+  const natives = findNatives(root, target);
+  if (natives.missing.length > 0) throw new Error(`not here for ${target}: ${natives.missing.join(', ')}`);
+  for (const { path, source } of natives.files) cpSync(source, join(stage, path));
   await createVSIX({
     ...{ cwd: stage, packagePath, target, useYarn: false },
     ...{ allowMissingRepository: true, rewriteRelativeLinks: false },
@@ -44,40 +45,6 @@ try {
 function shipped({ scripts: _scripts, devDependencies: _dev, dependencies, ...rest }) {
   const natives = Object.fromEntries(Object.entries(dependencies).filter(([name]) => nativePackages.includes(name)));
   return { ...rest, dependencies: natives };
-}
-
-/** These packages and all that they need and that is installed here: optional ones are there for this platform only. */
-function dependenciesOf(names) {
-  const all = new Set();
-  const waiting = [...names];
-  for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
-    if (all.has(name) || !existsSync(packageFolder(name))) continue;
-    all.add(name);
-    const { dependencies = {}, optionalDependencies = {} } = readManifest(join(packageFolder(name), 'package.json'));
-    waiting.push(...Object.keys(dependencies), ...Object.keys(optionalDependencies));
-  }
-  return [...all].sort();
-}
-
-/** Without prebuilt parts for other platforms, and without what only a compiler or a reader wants. */
-function copyPackage(name) {
-  const from = packageFolder(name);
-  const dropped = /[.](map|md|markdown|d[.][cm]?ts|ts|c|cc|h|gyp|bare)$|(^|\/)CMakeLists[.]txt$/;
-  const filter = (file) => {
-    const path = file.slice(from.length + 1).replaceAll('\\', '/');
-    if (/^node_modules(\/|$)/.test(path) || (dropped.test(path) && !/^licen[cs]e/i.test(path))) return false;
-    const [folder, platform] = path.split('/');
-    return folder !== 'prebuilds' || platform === undefined || platform === target;
-  };
-  cpSync(from, join(stage, 'node_modules', name), { recursive: true, filter });
-  const prebuilds = join(from, 'prebuilds');
-  if (nativePackages.includes(name) && existsSync(prebuilds) && !readdirSync(prebuilds).includes(target)) {
-    throw new Error(`${name} has no prebuilt part for ${target}`);
-  }
-}
-
-function packageFolder(name) {
-  return join(root, 'node_modules', name);
 }
 
 function readManifest(file) {

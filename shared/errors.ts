@@ -12,6 +12,7 @@ export const exitCodes = {
   gateway_unreachable: 1,
   daemon_not_running: 1,
   already_member: 1,
+  bad_bundle: 1,
   usage: 2,
   bad_code: 2,
   bad_request: 2,

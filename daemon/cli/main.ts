@@ -4,6 +4,7 @@ import { Home } from '../home/home.ts';
 import { version } from '../home/version.ts';
 import { ask } from './commands/ask.ts';
 import { attach } from './commands/attach.ts';
+import { bundle, supervise } from './commands/bundle.ts';
 import { complete } from './commands/complete.ts';
 import { completion } from './commands/completion.ts';
 import * as config from './commands/config.ts';
@@ -19,6 +20,7 @@ import * as sessions from './commands/sessions.ts';
 import { status } from './commands/status.ts';
 import * as team from './commands/team.ts';
 import { up } from './commands/up.ts';
+import { upgrade } from './commands/upgrade.ts';
 import { wait, waitIdle } from './commands/wait.ts';
 import { write } from './commands/write.ts';
 import type { Context, Run } from './context.ts';
@@ -70,6 +72,9 @@ const commands: Commands = {
   'wait-idle': waitIdle,
   attach,
   record,
+  upgrade,
+  bundle,
+  'upgrade-supervisor': supervise,
   ask,
   mcp,
   completion,

@@ -207,7 +207,8 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
   }
   if (options['help'] === true) return { do: 'help', topic: { command, remote } };
   let machine = typeof options['machine'] === 'string' && spec.remote ? options['machine'] : undefined;
-  if (remote && machine === undefined) {
+  // With --all there is no one machine.
+  if (remote && machine === undefined && options['all'] !== true) {
     machine = args.shift();
     if (machine === undefined) throw new NiiaError('usage', `niia remote ${command} needs a machine`, usage);
   }

@@ -1,10 +1,12 @@
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import type { DaemonMethod } from '../../shared/protocol/methods.ts';
+import { streams } from '../../shared/protocol/session-methods.ts';
 import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import type { ConfigStore } from '../home/config.ts';
+import type { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
 import type { Member } from '../team/roster.ts';
@@ -15,6 +17,9 @@ import type { Membership } from './membership.ts';
 import type { Network } from './network.ts';
 import type { Changes } from './watch.ts';
 
+/** Whoever sends a bundle hears that it arrives in steps of so many bytes. */
+const progressBytes = 256 << 10;
+
 export interface HandlersOptions {
   /** This machine's id. */
   self: string;
@@ -22,6 +27,7 @@ export interface HandlersOptions {
   machines: Machines;
   membership: Membership;
   network: Network;
+  upgrades: Upgrades;
   config: ConfigStore;
   report: () => MachineReport;
   reportChanges: Changes;
@@ -79,6 +85,20 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
       }
       return { machine: name, addresses: o.network.paths.book.of(id).map(shownAddress) };
     },
+    'machine.installation': () => o.upgrades.installation(),
+    'upgrade.sign': ({ params: { machine, offer, allowDowngrade } }) =>
+      o.upgrades.sign(o.machines.find(machine).id, offer, allowDowngrade),
+    'upgrade.begin': ({ params }, asker) => o.upgrades.begin(params.signed, asker),
+    'upgrade.send': ({ params, source, emit }, asker) => {
+      let told = 0;
+      return o.upgrades.send(params, asker, source(streams.input), (received) => {
+        if (received - told < progressBytes) return;
+        told = received;
+        emit({ received });
+      });
+    },
+    'upgrade.apply': ({ params }, asker) => o.upgrades.apply(params.id, asker),
+    'upgrade.status': ({ params }) => o.upgrades.status(params.id),
     'path.signal': async ({ params }, asker) => {
       if (asker.kind !== 'machine') throw new NiiaError('denied', 'signals are for daemons among themselves');
       await o.network.paths.signalled(asker.id, params);

@@ -37,6 +37,8 @@ export class HeadlessServers {
   readonly #log: Log;
   readonly #machine: () => string;
   readonly #servers = new Map<string, HeadlessServer>();
+  /** Generations that were asked to leave. */
+  readonly #retiring = new Set<string>();
   #starting: Promise<HeadlessServer> | undefined;
   #closed = false;
   /** New sessions go to the server of this generation. */
@@ -153,6 +155,7 @@ export class HeadlessServers {
       closed: (error) => {
         if (this.#servers.get(generation)?.peer !== peer) return;
         this.#servers.delete(generation);
+        this.#retiring.delete(generation);
         if (this.#closed) return;
         this.#log.warn('headless server gone', { generation, error });
         this.changes.notify();
@@ -164,13 +167,35 @@ export class HeadlessServers {
       watch.onEvent(({ sessions }) => {
         server.sessions = sessions;
         this.changes.notify();
+        void this.#retireOthers();
         resolve();
       });
       watch.result.catch(reject);
     });
     this.#servers.set(generation, server);
     this.changes.notify();
+    void this.#retireOthers();
     return server;
+  }
+
+  /** A server of another build leaves with its last session; what ended there is shown by the present one from then on. */
+  async #retireOthers(): Promise<void> {
+    const current = this.#servers.get(this.generation);
+    if (!current) return;
+    for (const server of this.all) {
+      if (server === current || this.#retiring.has(server.generation)) continue;
+      if (server.sessions.some((session) => session.state !== 'exited')) continue;
+      this.#retiring.add(server.generation);
+      try {
+        const { retired } = await ask(server.peer, 'headless.retire', {}, { deadlineMs: 10_000 });
+        if (retired) await ask(current.peer, 'headless.adopt', {}, { deadlineMs: 30_000 });
+        if (retired) this.#log.info('a headless server without sessions has left', { generation: server.generation });
+        // It still runs a command; it is asked again at the next change.
+        else this.#retiring.delete(server.generation);
+      } catch (error) {
+        this.#log.warn('a headless server of another build does not leave', { generation: server.generation, error });
+      }
+    }
   }
 
   #self(): NonNullable<Parameters<Peer['call']>[2]>['from'] {

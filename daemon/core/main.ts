@@ -13,6 +13,7 @@ import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
 import { build, platform, version } from '../home/version.ts';
+import { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import { noteStart, thisInstallation } from '../process/installation.ts';
 import { listenLocal } from '../process/local-socket.ts';
@@ -71,6 +72,7 @@ class Daemon {
   readonly #network: Network;
   readonly #machines: Machines;
   readonly #membership: Membership;
+  readonly #upgrades: Upgrades;
   readonly #router: Router;
   readonly #reportChanges = new Changes();
   readonly #startedAt = new Date().toISOString();
@@ -122,6 +124,13 @@ class Daemon {
       machines: this.#machines,
       log: new Log('team'),
     });
+    this.#upgrades = new Upgrades({
+      home,
+      identity: this.#identity,
+      team: this.#team,
+      machineName,
+      log: new Log('upgrades'),
+    });
     this.#router = new Router({
       self: this.#identity.id,
       machines: this.#machines,
@@ -132,6 +141,7 @@ class Daemon {
         machines: this.#machines,
         membership: this.#membership,
         network: this.#network,
+        upgrades: this.#upgrades,
         config: this.#config,
         report: () => this.#report(),
         reportChanges: this.#reportChanges,
@@ -162,6 +172,7 @@ class Daemon {
     writeAtomically(this.#home.path('daemon.json'), `${JSON.stringify(record)}\n`);
     noteStart(this.#home);
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
+    this.#upgrades.start();
     await this.#stopped;
     await this.#close(server);
     this.#log.info('daemon down');
@@ -268,6 +279,7 @@ class Daemon {
 
   async #close(server: Server): Promise<void> {
     server.close();
+    this.#upgrades.close();
     this.#membership.close();
     this.#machines.close();
     await this.#network.close('the daemon stops');

@@ -104,7 +104,11 @@ export class Router {
 function subject(call: IncomingCall): string {
   const { p } = call.header;
   if (typeof p !== 'object' || p === null) return '';
-  const told = ['session', 'name', 'argv', 'command', 'machine', 'role', 'key', 'signal', 'readOnly'];
+  // What was signed says it all: which version, for whom, by whom.
+  if ('signed' in p && typeof p.signed === 'object' && p.signed !== null && 'body' in p.signed) {
+    return String(p.signed.body).slice(0, 2_000);
+  }
+  const told = ['session', 'name', 'argv', 'command', 'machine', 'role', 'key', 'signal', 'readOnly', 'id', 'offer'];
   const parts = Object.entries(p).filter(([key, value]) => told.includes(key) && value !== undefined);
   return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts)).slice(0, 2_000);
 }

@@ -24,6 +24,9 @@ const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
   'machine.ask': toNewest,
   'headless.info': toNewest,
   'headless.stop': toNewest,
+  'headless.probe': toNewest,
+  'headless.retire': toNewest,
+  'headless.adopt': toNewest,
 };
 
 /** Serves the requests that end in a headless server. */

@@ -7,6 +7,7 @@ import type { Handlers, ServedCall } from '../../shared/rpc/server.ts';
 import { version } from '../home/version.ts';
 import { requireKill, requireRole } from './access.ts';
 import type { Asks } from './ask.ts';
+import { probeTerminal } from './probe.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import { tail } from './tail.ts';
@@ -106,6 +107,19 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
     sessions: sessions.liveCount,
     rssBytes: process.memoryUsage.rss(),
   }),
+
+  'headless.probe': async (_, { generation }) => ({ generation, output: await probeTerminal() }),
+
+  'headless.retire': async (_, { sessions, asks, stop }) => {
+    if (sessions.liveCount > 0 || asks.count > 0) return { retired: false };
+    await stop();
+    return { retired: true };
+  },
+
+  'headless.adopt': async (_, { sessions }) => {
+    await sessions.adopt();
+    return {};
+  },
 
   'headless.stop': async (_, context) => ({ ended: await context.stop() }),
 };

@@ -63,6 +63,12 @@ export class Sessions {
     this.#collector.unref();
   }
 
+  /** Takes over now what servers that have ended left. */
+  async adopt(): Promise<void> {
+    await this.#tidy();
+    this.#changed();
+  }
+
   get liveCount(): number {
     let count = 0;
     for (const session of this.#sessions.values()) if (session.live) count++;

@@ -6,7 +6,7 @@ import type { Home } from '../home/home.ts';
 import { build, version } from '../home/version.ts';
 import { entryPoint } from './spawn.ts';
 
-const installationSchema = v.object({
+export const installationSchema = v.object({
   /** Its `niia.js`, an absolute path. */
   entry: v.pipe(v.string(), v.check(isAbsolute, 'not an absolute path')),
   version: v.string(),

@@ -2,9 +2,10 @@ import type * as v from 'valibot';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { sessionMethods } from './session-methods.ts';
+import { upgradeMethods } from './upgrade-methods.ts';
 
 /** Every request that exists: on the local socket, over links and in memory. */
-export const methods = { ...sessionMethods, ...machineMethods, ...pathMethods } as const;
+export const methods = { ...sessionMethods, ...machineMethods, ...pathMethods, ...upgradeMethods } as const;
 
 export type Methods = typeof methods;
 export type MethodName = keyof Methods;

@@ -236,6 +236,61 @@ export const machineSpecs = {
     examples: ['niia remote start build-box'],
     remote: true,
   }),
+  upgrade: command({
+    group: 'Other machines',
+    summary:
+      "put this machine's version (or a bundle's) on a machine; sessions live on, and what is not well is put back",
+    args: [],
+    options: {
+      bundle: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'a bundle that niia bundle made, instead of the version here',
+        completes: { from: 'files' },
+      },
+      'allow-downgrade': { kind: 'flag', help: 'take an older version than the one that runs there' },
+      all: { kind: 'flag', help: 'every other machine of the team that is online, one after the other' },
+    },
+    examples: [
+      'niia remote upgrade build-box',
+      'niia remote upgrade build-box --bundle niia-0.2.0-linux-arm64-glibc.niiabundle',
+      'niia remote upgrade --all',
+      'niia upgrade --bundle niia-0.2.0-linux-x64-glibc.niiabundle',
+    ],
+    notes: [
+      'It takes the role admin. The machine puts its old version back where the new one is not well within 30 s.',
+      'With --all the first machine is the canary: after a failure no other is touched. This machine is left as it is.',
+    ],
+    remote: true,
+  }),
+  bundle: command({
+    group: 'Other machines',
+    summary: 'pack the version that is here into one file, for niia upgrade --bundle',
+    args: [],
+    options: {
+      target: {
+        kind: 'text',
+        value: 'TARGET',
+        help: 'the kind of machine, as linux-x64-glibc; this one unless given; any: without native parts',
+      },
+      out: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'the file; niia-VERSION-TARGET.niiabundle unless given',
+        completes: { from: 'files' },
+      },
+    },
+    examples: ['niia bundle', 'niia bundle --target any --out /tmp/niia.niiabundle'],
+    notes: ['Native parts for another kind of machine go in only where npm has put them on this disk.'],
+  }),
+  'upgrade-supervisor': command({
+    group: 'More',
+    summary: 'bring an upgrade that is under way to its end; the daemon starts it',
+    args: [],
+    options: {},
+    examples: [],
+    hidden: true,
+  }),
   ask: command({
     group: 'Other machines',
     summary: "run COMMAND by the machine's shell, with its output as it comes and its exit code",

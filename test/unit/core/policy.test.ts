@@ -52,6 +52,15 @@ describe('what another machine may do here', () => {
     'path.addAddress': 'admin',
     'path.removeAddress': 'admin',
     'path.signal': 'viewer',
+    'machine.installation': 'viewer',
+    'upgrade.sign': null,
+    'upgrade.begin': 'admin',
+    'upgrade.send': 'admin',
+    'upgrade.apply': 'admin',
+    'upgrade.status': 'admin',
+    'headless.probe': 'admin',
+    'headless.retire': 'admin',
+    'headless.adopt': 'admin',
   };
 
   it.each(Object.entries(promised))('%s needs %s', (method, least) => {

@@ -1,0 +1,244 @@
+import { NiiaError } from '../../shared/errors.ts';
+import type { DaemonStatus } from '../../shared/protocol/shapes.ts';
+import type { Home } from '../home/home.ts';
+import { acquireLock } from '../home/lock.ts';
+import { Log } from '../home/log.ts';
+import { processStart } from '../home/process-identity.ts';
+import { logEnd, spawnDaemon, whyItEnded } from '../process/daemon-start.ts';
+import type { Installation } from '../process/installation.ts';
+import { afterRollback, readPointer, whileTried, writePointer } from '../process/installation.ts';
+import type { UpgradeJournal, UpgradeStep } from '../process/upgrade-journal.ts';
+import { isFinished, readUpgrade, upgradeLock, writeUpgrade } from '../process/upgrade-journal.ts';
+import { type Baseline, baselineOf, whatIsMissing } from './health.ts';
+import { askDaemon, daemonEntry, daemonPid, pause, stopDaemon } from './local-daemon.ts';
+
+/** The new daemon has so long to be well. */
+const healthMs = 30_000;
+/** It has to stay well for so long before the upgrade is decided. */
+const soakMs = 1_000;
+/** A daemon that does not end on SIGTERM is killed after this. */
+const stopMs = 8_000;
+/** The old daemon, which is known to work, has so long to come back. */
+const returnMs = 60_000;
+/** One answer of a daemon that is well takes a few milliseconds. */
+const answerMs = 5_000;
+/** A first session may have to wait for a headless server to start. */
+const probeMs = 20_000;
+/** An upgrade at which so many supervisors ended before it was decided is given up. */
+const mostAttempts = 3;
+
+/**
+ * Brings the upgrade under way to its end, and ends itself: the new daemon is started and watched, and where it is not
+ * well the old one is put back. It runs from the old version's code, holds the upgrade's lock, and writes down each step
+ * before the next: whoever finds the journal unfinished and the lock free starts another one, which goes on from there.
+ * The headless servers and their sessions are not touched.
+ */
+export async function runSupervisor(home: Home): Promise<void> {
+  const log = new Log('upgrade');
+  // The daemon's end, a closed terminal or a service that is stopped is no reason to leave it half done.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  const lock = await acquireLock(upgradeLock(home));
+  if ('heldBy' in lock) {
+    log.info('another supervisor works already', { pid: lock.heldBy });
+    return;
+  }
+  try {
+    const journal = readUpgrade(home);
+    if (journal && !isFinished(journal)) await new Supervisor(home, journal, log).run();
+  } finally {
+    lock.release();
+  }
+}
+
+class Supervisor {
+  readonly #home: Home;
+  readonly #log: Log;
+  #journal: UpgradeJournal;
+
+  constructor(home: Home, journal: UpgradeJournal, log: Log) {
+    this.#home = home;
+    this.#journal = journal;
+    this.#log = log;
+  }
+
+  async run(): Promise<void> {
+    const { attempts, step, reason } = this.#journal;
+    this.#note({ attempts: attempts + 1 });
+    if (step === 'rolling_back') {
+      await this.#rollBack(reason ?? 'it was being rolled back');
+    } else if (attempts >= mostAttempts) {
+      await this.#rollBack(`its supervisor ended ${attempts} times before it was decided`);
+    } else {
+      try {
+        await this.#forward();
+      } catch (error) {
+        this.#log.error('the upgrade fails', { error });
+        await this.#rollBack(NiiaError.from(error).message);
+      }
+    }
+  }
+
+  async #forward(): Promise<void> {
+    const baseline = await this.#baseline();
+    this.#switch();
+    await this.#stopOld();
+    const { pid, log } = this.#startNew();
+    const status = await this.#watch(pid, log, baseline);
+    this.#log.info('the new version is well', { version: status.version, pid: status.pid });
+    const kept = await this.#liveSessions();
+    // The pointer first: whoever finds the journal unfinished only looks at the daemon once more.
+    const pointer = readPointer(this.#home);
+    if (pointer) writePointer(this.#home, { ...pointer, pending: null });
+    const sessionsKept = baseline.sessions.filter((session) => kept.includes(session)).length;
+    this.#finish('upgraded', { sessionsKept });
+  }
+
+  /** What has to be there again afterwards; a headless server is started first, so that somebody is always left to act. */
+  async #baseline(): Promise<Baseline> {
+    const { baseline } = this.#journal;
+    if (baseline) return baseline;
+    await askDaemon(this.#home, 'machine.start', {}, probeMs);
+    const status = await askDaemon(this.#home, 'daemon.status', {}, answerMs);
+    const found = baselineOf(status, await this.#liveSessions());
+    this.#note({ baseline: found });
+    return found;
+  }
+
+  #switch(): void {
+    const { id, from, to } = this.#journal;
+    const pointer = readPointer(this.#home);
+    if (pointer?.entry !== to.entry) writePointer(this.#home, whileTried(to, id, pointer, from));
+    this.#step('switched');
+  }
+
+  async #stopOld(): Promise<void> {
+    if (this.#runsNew()) return;
+    this.#note({ stoppedAt: this.#journal.stoppedAt ?? Date.now() });
+    await stopDaemon(this.#home, stopMs);
+    this.#step('stopped');
+  }
+
+  #startNew(): { pid: number; log: number } {
+    const log = logEnd(this.#home);
+    const running = this.#runsNew() ? daemonPid(this.#home) : undefined;
+    const pid = running ?? spawnDaemon(this.#home, this.#journal.to);
+    this.#step('started');
+    return { pid, log };
+  }
+
+  #runsNew(): boolean {
+    return daemonEntry(this.#home) === this.#journal.to.entry;
+  }
+
+  /** Resolves once the new daemon has been well for a while; rejects with what is wrong. */
+  async #watch(pid: number, log: number, baseline: Baseline): Promise<DaemonStatus> {
+    const giveUpAt = performance.now() + healthMs;
+    let watched = pid;
+    let missing = 'it does not answer';
+    let probed = false;
+    let wellSince: number | undefined;
+    while (performance.now() < giveUpAt) {
+      if (processStart(watched) === undefined) {
+        // A service manager may have been quicker with one of its own.
+        const other = daemonPid(this.#home);
+        if (other === undefined) throw whyItEnded(this.#home, log);
+        watched = other;
+      }
+      const found = await this.#look(baseline);
+      if ('status' in found) {
+        if (!probed) await this.#probe();
+        probed = true;
+        wellSince ??= performance.now();
+        if (performance.now() - wellSince >= soakMs) return found.status;
+      } else {
+        missing = found.missing;
+        wellSince = undefined;
+      }
+      await pause();
+    }
+    throw new NiiaError('failed', `the new daemon was not well within ${healthMs / 1_000} s: ${missing}`);
+  }
+
+  async #look(baseline: Baseline): Promise<{ status: DaemonStatus } | { missing: string }> {
+    let status: DaemonStatus;
+    try {
+      status = await askDaemon(this.#home, 'daemon.status', {}, answerMs);
+    } catch (error) {
+      return { missing: `it does not answer: ${NiiaError.from(error).message}` };
+    }
+    if (!this.#runsNew()) return { missing: 'the daemon that answers is another one' };
+    this.#answered();
+    const missing = whatIsMissing(status, this.#journal.to, baseline);
+    return missing === undefined ? { status } : { missing };
+  }
+
+  /** Starts the new headless server and has it open a terminal: whether new sessions will work is known now, not later. */
+  async #probe(): Promise<void> {
+    await askDaemon(this.#home, 'machine.start', {}, probeMs);
+    const { output } = await askDaemon(this.#home, 'headless.probe', {}, probeMs);
+    this.#log.info('a terminal of the new headless server works', { output });
+  }
+
+  async #rollBack(reason: string): Promise<void> {
+    const { from, to } = this.#journal;
+    this.#log.warn('the upgrade is rolled back', { reason });
+    this.#note({ step: 'rolling_back', reason });
+    if (daemonPid(this.#home) !== undefined && daemonEntry(this.#home) !== from.entry)
+      await stopDaemon(this.#home, stopMs);
+    const pointer = readPointer(this.#home);
+    const before = pointer?.entry === to.entry ? afterRollback(pointer) : undefined;
+    if (before) writePointer(this.#home, before);
+    await this.#comeBack(from);
+    const kept = await this.#liveSessions();
+    const sessionsKept =
+      this.#journal.baseline?.sessions.filter((session) => kept.includes(session)).length ?? kept.length;
+    this.#finish('rolled_back', { sessionsKept });
+  }
+
+  /** The old daemon runs and answers when this resolves; rejects where it does not: the next supervisor tries again. */
+  async #comeBack(from: Installation): Promise<void> {
+    const giveUpAt = performance.now() + returnMs;
+    const log = logEnd(this.#home);
+    let pid = daemonPid(this.#home) ?? spawnDaemon(this.#home, from);
+    for (;;) {
+      try {
+        await askDaemon(this.#home, 'daemon.status', {}, answerMs);
+        this.#answered();
+        return;
+      } catch (error) {
+        if (performance.now() > giveUpAt) throw error;
+      }
+      if (processStart(pid) === undefined) {
+        const other = daemonPid(this.#home);
+        if (other === undefined) throw whyItEnded(this.#home, log);
+        pid = other;
+      }
+      await pause();
+    }
+  }
+
+  #answered(): void {
+    const { stoppedAt, daemonDownMs } = this.#journal;
+    if (stoppedAt === null || (daemonDownMs !== null && this.#journal.step !== 'rolling_back')) return;
+    this.#note({ daemonDownMs: Date.now() - stoppedAt });
+  }
+
+  async #liveSessions(): Promise<string[]> {
+    const { sessions } = await askDaemon(this.#home, 'session.list', {}, probeMs);
+    return sessions.filter((session) => session.state !== 'exited').map((session) => session.id);
+  }
+
+  #step(step: UpgradeStep): void {
+    this.#note({ step });
+  }
+
+  #finish(step: 'upgraded' | 'rolled_back', { sessionsKept }: { sessionsKept: number }): void {
+    this.#note({ step, sessionsKept, finishedAt: new Date().toISOString() });
+    this.#log.info(`the upgrade is over: ${step}`, { ...this.#journal });
+  }
+
+  #note(change: Partial<UpgradeJournal>): void {
+    this.#journal = { ...this.#journal, ...change };
+    writeUpgrade(this.#home, this.#journal);
+  }
+}

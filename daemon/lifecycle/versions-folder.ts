@@ -1,0 +1,135 @@
+import { constants, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import type { Offer } from '../../shared/protocol/upgrade-methods.ts';
+import { isErrno, readIfThere } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import { lockHolder } from '../home/lock.ts';
+import { type Installation, readPointer, thisInstallation } from '../process/installation.ts';
+import { readUpgrade } from '../process/upgrade-journal.ts';
+import { fitsMachine, type Here, isWhatWasOffered } from './acceptance.ts';
+import { fullDisk, isFull } from './incoming.ts';
+import { nativesOf } from './make-bundle.ts';
+import { badBundle } from './manifest.ts';
+import { syncFolders, unpack } from './open-bundle.ts';
+import { anyTarget } from './target.ts';
+
+/** Folders that are being filled start so: whatever is found under such a name was left by a crash. */
+const unfinished = '.new-';
+
+/**
+ * Unpacks a bundle beside the versions that are there, whole or not at all. `versions/V`, or `versions/V.2` and so on
+ * where that folder is taken: one that may be in use is never touched. Throws `bad_bundle`, or `io` on a full disk.
+ */
+export async function installBundle(home: Home, bundle: string, offer: Offer, here: Here): Promise<Installation> {
+  const versions = home.folder('versions');
+  const fresh = join(versions, `${unfinished}${process.pid}-${Date.now()}`);
+  try {
+    mkdirSync(fresh, { mode: 0o755 });
+    const manifest = await unpack(bundle, fresh);
+    isWhatWasOffered(manifest, offer);
+    fitsMachine(manifest, here);
+    const [major = 0] = process.versions.node.split('.').map(Number);
+    if (major < manifest.node) throw badBundle(`it needs Node ${manifest.node}, and here is ${process.version}`);
+    if (manifest.target === anyTarget) copyNatives(fresh);
+    await syncFolders(fresh);
+    const folder = freeName(versions, manifest.version);
+    renameSync(fresh, folder);
+    await syncFolders(versions);
+    return { entry: join(folder, 'dist', 'niia.js'), version: manifest.version, build: manifest.build };
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    if (isFull(error)) throw fullDisk(versions, 'the bundle does not fit on it unpacked; nothing was changed', error);
+    throw error;
+  }
+}
+
+/** The native parts that this installation runs with: the bundle counts on exactly these. */
+function copyNatives(to: string): void {
+  for (const { path, source } of nativesOf(thisInstallation).files) {
+    cpSync(source, join(to, path), { mode: constants.COPYFILE_FICLONE });
+  }
+}
+
+function freeName(versions: string, version: string): string {
+  for (let n = 1; n < 10_000; n++) {
+    const folder = join(versions, n === 1 ? version : `${version}.${n}`);
+    if (!existsSync(folder)) return folder;
+  }
+  throw new NiiaError('failed', `${versions} holds too many copies of ${version}`, 'Remove those that are not in use.');
+}
+
+/** Removes versions that nothing names and no process runs from. Returns their folders. */
+export function removeUnused(home: Home): string[] {
+  const versions = home.folder('versions');
+  const pointer = readPointer(home);
+  const upgrade = readUpgrade(home);
+  const used = new Set(
+    [
+      thisInstallation.entry,
+      pointer?.entry,
+      pointer?.previous?.entry,
+      upgrade?.from.entry,
+      upgrade?.to.entry,
+      ...running(home),
+    ].flatMap((entry) => (entry === undefined ? [] : [folderOf(entry)])),
+  );
+  const removed: string[] = [];
+  for (const entry of readdirSync(versions, { withFileTypes: true })) {
+    const folder = join(versions, entry.name);
+    const isVersion = existsSync(join(folder, 'dist')) || entry.name.startsWith(unfinished);
+    if (!entry.isDirectory() || !isVersion || used.has(folder) || isRunFrom(folder)) continue;
+    rmSync(folder, { recursive: true, force: true });
+    removed.push(folder);
+  }
+  return removed;
+}
+
+/** `versions/V` of `versions/V/dist/niia.js`. */
+function folderOf(entry: string): string {
+  return dirname(dirname(entry));
+}
+
+const recordSchema = v.object({ entry: v.string(), generation: v.optional(v.string()) });
+
+/** Entry points of the daemon and the headless servers that run. */
+function running(home: Home): string[] {
+  const servers = home.folder('headless');
+  const records = readdirSync(servers).filter((name) => name.endsWith('.json'));
+  const files = [home.path('daemon.json'), ...records.map((name) => join(servers, name))];
+  return files.flatMap((file) => {
+    const record = readRecord(file);
+    if (!record) return [];
+    const lock =
+      record.generation === undefined ? home.path('daemon.lock') : join(servers, `${record.generation}.lock`);
+    return lockHolder(lock) === undefined ? [] : [record.entry];
+  });
+}
+
+function readRecord(file: string): v.InferOutput<typeof recordSchema> | undefined {
+  const text = readIfThere(file);
+  if (text === undefined) return undefined;
+  try {
+    const parsed = v.safeParse(recordSchema, JSON.parse(text));
+    return parsed.success ? parsed.output : undefined;
+  } catch (error) {
+    // Torn, or of an older version: whoever runs from versions/ writes whole ones.
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether some process has a file of this folder on its command line; where the system does not say, the records must do. */
+function isRunFrom(folder: string): boolean {
+  if (process.platform !== 'linux') return false;
+  return readdirSync('/proc').some((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`${folder}/`);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return false;
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import * as v from 'valibot';
+import { readIfThere, writeAtomically } from '../home/files.ts';
+import type { Home } from '../home/home.ts';
+import { lockHolder } from '../home/lock.ts';
+import { installationSchema, thisInstallation } from './installation.ts';
+import { spawnDetached } from './spawn.ts';
+
+/** What has been done of an upgrade, in this order; the last two are its ends, and `rolling_back` may follow any. */
+export const upgradeSteps = [
+  'prepared',
+  'switched',
+  'stopped',
+  'started',
+  'rolling_back',
+  'upgraded',
+  'rolled_back',
+] as const;
+export type UpgradeStep = (typeof upgradeSteps)[number];
+
+const journalSchema = v.object({
+  id: v.string(),
+  by: v.object({ id: v.string(), name: v.string() }),
+  startedAt: v.string(),
+  finishedAt: v.nullable(v.string()),
+  from: installationSchema,
+  to: installationSchema,
+  step: v.picklist(upgradeSteps),
+  /** How many supervisors have worked on it. */
+  attempts: v.number(),
+  /** What was there before, and has to be there after. */
+  baseline: v.nullable(v.object({ links: v.number(), sessions: v.array(v.string()), headless: v.array(v.string()) })),
+  /** When the old daemon was told to stop; milliseconds since 1970. */
+  stoppedAt: v.nullable(v.number()),
+  daemonDownMs: v.nullable(v.number()),
+  sessionsKept: v.nullable(v.number()),
+  reason: v.nullable(v.string()),
+});
+/** The upgrade under way, or the last one: `upgrade.json` in the home. */
+export type UpgradeJournal = v.InferOutput<typeof journalSchema>;
+
+export function upgradeLock(home: Home): string {
+  return home.path('upgrade.lock');
+}
+
+export function isFinished({ step }: UpgradeJournal): boolean {
+  return step === 'upgraded' || step === 'rolled_back';
+}
+
+/** Undefined where there was never an upgrade. A journal that is damaged counts as none: it is written as a whole. */
+export function readUpgrade(home: Home): UpgradeJournal | undefined {
+  const text = readIfThere(journalFile(home));
+  if (text === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+  const parsed = v.safeParse(journalSchema, json);
+  return parsed.success ? parsed.output : undefined;
+}
+
+export function writeUpgrade(home: Home, journal: UpgradeJournal): void {
+  writeAtomically(journalFile(home), `${JSON.stringify(journal, null, 2)}\n`);
+}
+
+/**
+ * Sees to it that an upgrade that is under way comes to its end: one whose supervisor was killed gets another, from the
+ * code that ran before the upgrade. For everybody who starts a daemon, and for daemons themselves. `none`: nothing is
+ * under way; else whoever asks leaves the daemon to the supervisor, and asks again later.
+ */
+export function tendUpgrade(home: Home): 'none' | 'tended' | 'started' {
+  const journal = readUpgrade(home);
+  if (!journal || isFinished(journal)) return 'none';
+  if (lockHolder(upgradeLock(home)) !== undefined) return 'tended';
+  startSupervisor(home, journal);
+  return 'started';
+}
+
+/** Starts the supervisor in the background; where another works already, it leaves at once. */
+export function startSupervisor(home: Home, { from }: UpgradeJournal): number {
+  const entry = existsSync(from.entry) ? from.entry : thisInstallation.entry;
+  const env = { ...process.env, NIIA_HOME: home.root };
+  return spawnDetached(['upgrade-supervisor'], home.path('upgrade.log'), env, entry);
+}
+
+function journalFile(home: Home): string {
+  return home.path('upgrade.json');
+}
