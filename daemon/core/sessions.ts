@@ -6,7 +6,7 @@ import { forward } from '../../shared/rpc/forward.ts';
 import type { HeadlessServer, HeadlessServers } from './headless-servers.ts';
 
 /** Methods that span the generations of headless servers; every other goes to one of them. */
-type Spanning = 'session.list' | 'session.watch';
+type Spanning = 'session.list' | 'session.watch' | 'machine.ask';
 type Route = (servers: HeadlessServers, session: string | undefined) => Promise<HeadlessServer>;
 
 const toNewest: Route = async (servers) => (await servers.current()).server;
@@ -21,7 +21,7 @@ const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
   'session.tail': toHolder,
   'session.wait': toHolder,
   'session.attach': toHolder,
-  'machine.ask': toNewest,
+  'headless.holdsAsk': toNewest,
   'headless.info': toNewest,
   'headless.stop': toNewest,
   'headless.probe': toNewest,
@@ -42,8 +42,26 @@ export class Sessions {
   async serve(method: HeadlessMethod, call: IncomingCall, principal: Principal): Promise<Reply> {
     if (method === 'session.list') return { value: { sessions: await this.#list() } };
     if (method === 'session.watch') return await this.#watch(call);
-    const server = await routes[method](this.#servers, sessionOf(call.header));
+    const server =
+      method === 'machine.ask'
+        ? await this.#holderOfAsk(call.header.k, principal)
+        : await routes[method](this.#servers, sessionOf(call.header));
     return await forward(call, server.peer, { from: { machine: this.#machine(), principal } });
+  }
+
+  /** A command that is asked for again may run in the server of a former build; a new one starts in the newest. */
+  async #holderOfAsk(key: string | undefined, principal: Principal): Promise<HeadlessServer> {
+    const others = this.#servers.all.filter((server) => server.generation !== this.#servers.generation);
+    if (key !== undefined) {
+      const from = { machine: this.#machine(), principal };
+      const held = await Promise.allSettled(
+        others.map((server) => ask(server.peer, 'headless.holdsAsk', { key }, { from, deadlineMs: 5_000 })),
+      );
+      const at = held.findIndex((answer) => answer.status === 'fulfilled' && answer.value.holds);
+      const holder = others[at];
+      if (holder) return holder;
+    }
+    return await toNewest(this.#servers, undefined);
   }
 
   async #list(): Promise<SessionInfo[]> {

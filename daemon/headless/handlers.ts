@@ -99,6 +99,8 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
     return await context.asks.run(call, context.machine, keyOf(call, context));
   },
 
+  'headless.holdsAsk': (call, context) => ({ holds: context.asks.holds(`${context.who.id}:${call.params.key}`) }),
+
   'headless.info': (_, { generation, startedAt, sessions }) => ({
     generation,
     pid: process.pid,

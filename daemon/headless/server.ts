@@ -11,6 +11,7 @@ import { Log } from '../home/log.ts';
 import { version } from '../home/version.ts';
 import { listenLocal } from '../process/local-socket.ts';
 import { requireAccess } from './access.ts';
+import type { AskTimes } from './ask.ts';
 import { Asks } from './ask.ts';
 import type { Context } from './handlers.ts';
 import { handlers } from './handlers.ts';
@@ -30,6 +31,8 @@ export interface HeadlessOptions {
   leaveAfterMs?: number;
   /** Most bytes of output that a session keeps on disk. */
   logCapBytes?: number;
+  /** How long commands, and what they said, are kept for askers that come back. */
+  askTimes?: Partial<AskTimes>;
 }
 
 const leaveAfterMs = 60_000;
@@ -60,7 +63,7 @@ export class HeadlessServer {
     this.#screens = new Screens(options.screens);
     const cap = logCapBytes === undefined ? {} : { logCapBytes };
     this.#sessions = new Sessions({ home, generation, machine, screens: this.#screens, ...cap });
-    this.#asks = new Asks(home.root);
+    this.#asks = new Asks(home, options.askTimes);
     this.done = new Promise((resolve) => {
       this.#tellDone = resolve;
     });

@@ -1,11 +1,18 @@
 import type * as v from 'valibot';
+import { askMethods } from './ask-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { sessionMethods } from './session-methods.ts';
 import { upgradeMethods } from './upgrade-methods.ts';
 
 /** Every request that exists: on the local socket, over links and in memory. */
-export const methods = { ...sessionMethods, ...machineMethods, ...pathMethods, ...upgradeMethods } as const;
+export const methods = {
+  ...sessionMethods,
+  ...askMethods,
+  ...machineMethods,
+  ...pathMethods,
+  ...upgradeMethods,
+} as const;
 
 export type Methods = typeof methods;
 export type MethodName = keyof Methods;

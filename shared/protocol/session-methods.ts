@@ -206,28 +206,6 @@ export const sessionMethods = {
     down: attachEventSchema,
     up: v.object({ type: v.literal('resize'), ...sizeSchema.entries }),
   }),
-  /**
-   * Runs a command by the user's shell, without a terminal: its input, output and errors on streams 0, 1 and 2. The
-   * process belongs to the headless server, in its own process group.
-   */
-  'machine.ask': method({
-    at: 'headless',
-    access: 'special',
-    changes: true,
-    params: v.object({
-      command: v.pipe(v.string(), v.minLength(1)),
-      cwd: v.optional(v.string()),
-      env: v.optional(v.record(v.string(), v.string())),
-      /** Whether stream 0 carries input; otherwise the command's input is empty. */
-      stdin: v.optional(v.boolean()),
-    }),
-    result: v.object({ machine: v.string(), ...ended, durationMs: v.number() }),
-    down: v.object({ type: v.literal('started'), pid: v.number() }),
-    up: v.object({
-      type: v.literal('signal'),
-      signal: v.picklist(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGKILL']),
-    }),
-  }),
   'headless.info': method({
     at: 'headless',
     access: 'viewer',

@@ -69,7 +69,7 @@ describe('ask', () => {
     });
     const offline = await cli.run(['remote', 'ask', 'M', 'x', '--json']);
     expect([offline.code, JSON.parse(offline.err).error.code]).toEqual([255, 'offline']);
-    const broken = await cli.run(['remote', 'ask', 'M', 'break', '--json']);
+    const broken = await cli.run(['remote', 'ask', 'M', 'break', '--json', '--timeout', '1']);
     expect([broken.code, JSON.parse(broken.err).error.code]).toEqual([255, 'outcome_unknown']);
   });
 
@@ -141,7 +141,9 @@ describe('ask', () => {
     await serve({
       'machine.ask': ({ params, onEvent }) =>
         new Promise((resolve) => {
-          onEvent(({ signal }) => {
+          onEvent((event) => {
+            if (event.type !== 'signal') return;
+            const { signal } = event;
             signals.push(signal);
             heard();
             if (params.command === 'polite') resolve({ ...result, exitCode: null, signal });
@@ -174,6 +176,7 @@ describe('ask', () => {
     await hears;
     deaf.kill('SIGINT');
     expect(await deafEnd).toMatchObject({ code: 255 });
-    expect(signals).toEqual(['SIGINT', 'SIGINT']);
+    // One that does not say that the command outlives its call is told to hang up as well.
+    expect(signals).toEqual(['SIGINT', 'SIGINT', 'SIGHUP']);
   });
 });

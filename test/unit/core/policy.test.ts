@@ -31,6 +31,7 @@ describe('what another machine may do here', () => {
     'session.wait': 'viewer',
     'session.attach': 'operator',
     'machine.ask': 'admin',
+    'headless.holdsAsk': 'viewer',
     'headless.info': 'viewer',
     'headless.stop': 'admin',
     'daemon.status': 'viewer',

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { ParamsOf, ResultOf } from '../../../shared/protocol/methods.ts';
 import { typedCall } from '../../../shared/rpc/client.ts';
@@ -129,5 +129,155 @@ describe('a command', () => {
     await run(peer, { command }, undefined, { key: 'k' });
     await expect(run(peer, { command }, undefined, { key: 'k' })).rejects.toMatchObject({ code: 'outcome_unknown' });
     expect(readFileSync(home.path('count'), 'utf8')).toBe('x\n');
+  });
+});
+
+/** An asker that takes both outputs, and can break off and come back. */
+class Asker {
+  readonly out: Buffer[] = [];
+  bytes = 0;
+  readonly call: ReturnType<typeof typedCall<'machine.ask'>>;
+  readonly started: Promise<number>;
+
+  constructor(peer: Peer, params: ParamsOf<'machine.ask'>, key: string, from = 0) {
+    this.bytes = from;
+    this.call = typedCall(peer, 'machine.ask', { ...params, resume: { output: from, errors: 0 } }, { key });
+    this.started = new Promise((resolve) =>
+      this.call.onEvent((event) => event.type === 'started' && resolve(event.inputOffset ?? -1)),
+    );
+    this.call.source(1).onData((bytes) => {
+      this.out.push(Buffer.from(bytes));
+      this.bytes += bytes.length;
+      this.call.emit({ type: 'have', output: this.bytes, errors: 0 });
+    });
+  }
+
+  async has(count: number): Promise<void> {
+    await expect.poll(() => this.bytes, soon).toBeGreaterThanOrEqual(count);
+  }
+}
+
+describe('a command whose asker comes back', () => {
+  test('runs on meanwhile, once, and gives each byte once and its exit code [RPC-16, ASK-1, ASK-2]', async () => {
+    const { server, home } = await start();
+    const gate = home.path('gate');
+    const command = `echo run >> ${home.path('runs')}; seq 1 50000; until [ -e ${gate} ]; do sleep 0.05; done; seq 50001 99999; exit 7`;
+    const first = await connect(server);
+    const before = new Asker(first, { command }, 'k');
+    await before.has(100_000);
+    first.close();
+    await before.call.result.catch(() => undefined);
+    writeFileSync(gate, '');
+    const after = new Asker(await connect(server), { command }, 'k', before.bytes);
+    expect(await after.call.result).toMatchObject({ exitCode: 7, signal: null });
+    await after.call.source(1).done;
+    const all = Buffer.concat([...before.out, ...after.out]).toString();
+    expect(all === numbered(99_999).replaceAll('\r', '')).toBe(true);
+    expect(readFileSync(home.path('runs'), 'utf8')).toBe('run\n');
+  });
+
+  test('that has ended before it came back is told all the same', async () => {
+    const { server, home } = await start();
+    const first = await connect(server);
+    const command = `echo $$; sleep 0.2; echo late; touch ${home.path('done')}; exit 5`;
+    const before = new Asker(first, { command }, 'k');
+    await before.has(2);
+    first.close();
+    await expect.poll(() => existsSync(home.path('done')), soon).toBe(true);
+    const after = new Asker(await connect(server), { command }, 'k', before.bytes);
+    expect(await after.call.result).toMatchObject({ exitCode: 5 });
+    expect(Buffer.concat(after.out).toString()).toBe('late\n');
+    // The telling may have been lost: it is told again.
+    const again = new Asker(await connect(server), { command }, 'k', before.bytes);
+    expect(await again.call.result).toMatchObject({ exitCode: 5 });
+  });
+
+  test('goes on with its input where that broke off [ASK-3]', async () => {
+    const { server } = await start();
+    const first = await connect(server);
+    const input = Buffer.alloc(400_000, 'abcdefg\n');
+    const before = new Asker(first, { command: 'cat', stdin: true }, 'k');
+    before.call.sink(0).write(input.subarray(0, 150_000));
+    await before.has(150_000);
+    first.close();
+    const after = new Asker(await connect(server), { command: 'cat', stdin: true }, 'k', before.bytes);
+    expect(await after.started).toBe(150_000);
+    after.call.sink(0).write(input.subarray(150_000));
+    after.call.sink(0).end();
+    expect(await after.call.result).toMatchObject({ exitCode: 0 });
+    expect(Buffer.concat([...before.out, ...after.out]).equals(input)).toBe(true);
+  });
+
+  test('waits, with a bounded part of its output kept, while nobody reads', async () => {
+    const { server, home } = await start();
+    const first = await connect(server);
+    const command = `i=0; while [ $i -lt 100 ]; do seq 1 20000; i=$((i+1)); echo $i > ${home.path('n')}; done`;
+    const before = new Asker(first, { command }, 'k');
+    await before.has(1);
+    first.close();
+    const made = () => (existsSync(home.path('n')) ? Number(readFileSync(home.path('n'), 'utf8')) : 0);
+    let last = -1;
+    const stands = () => {
+      const stood = made() > 0 && made() === last;
+      last = made();
+      return stood;
+    };
+    await expect.poll(stands, { interval: 400, timeout: 15_000 }).toBe(true);
+    expect(made()).toBeLessThan(75);
+    const after = new Asker(await connect(server), { command }, 'k', before.bytes);
+    expect(await after.call.result).toMatchObject({ exitCode: 0 });
+    const once = numbered(20_000).replaceAll('\r', '');
+    expect(Buffer.concat([...before.out, ...after.out]).toString() === once.repeat(100)).toBe(true);
+  }, 60_000);
+
+  test('ends at once when the asker says so, and after a while when it stays away [ASK-4]', async () => {
+    const { server } = await start({ askTimes: { graceMs: 300 } });
+    for (const how of ['end', 'stay away'] as const) {
+      const peer = await connect(server);
+      const asker = new Asker(peer, { command: 'echo $$; sleep 1000' }, how);
+      await asker.has(2);
+      const pid = Number(Buffer.concat(asker.out).toString());
+      expect(alive(pid)).toBe(true);
+      if (how === 'end') asker.call.emit({ type: 'end' });
+      else peer.close();
+      await expect.poll(() => alive(pid), soon).toBe(false);
+      const back = new Asker(await connect(server), { command: 'echo $$; sleep 1000' }, how, asker.bytes);
+      await expect(back.call.result).rejects.toMatchObject({ code: how === 'end' ? 'cancelled' : 'outcome_unknown' });
+    }
+  });
+
+  test('is ended at its time limit, also while nobody is there', async () => {
+    const { server } = await start();
+    const first = await connect(server);
+    const asker = new Asker(first, { command: 'echo $$; sleep 1000', timeoutMs: 700 }, 'k');
+    await asker.has(2);
+    first.close();
+    const pid = Number(Buffer.concat(asker.out).toString());
+    await expect.poll(() => alive(pid), soon).toBe(false);
+    const back = new Asker(await connect(server), { command: 'x' }, 'k', asker.bytes);
+    await expect(back.call.result).rejects.toMatchObject({ code: 'timeout' });
+  });
+
+  test('is not started again by a server that knows nothing of it but its key [ASK-1]', async () => {
+    const { server, home } = await start();
+    const command = `echo x >> ${home.path('count')}`;
+    const asker = new Asker(await connect(server), { command }, 'k');
+    expect(await asker.call.result).toMatchObject({ exitCode: 0 });
+    const { peer } = await start({ home, generation: 'g2' });
+    const again = new Asker(peer, { command }, 'k');
+    await expect(again.call.result).rejects.toMatchObject({ code: 'outcome_unknown' });
+    const other = new Asker(peer, { command }, 'another');
+    expect(await other.call.result).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(home.path('count'), 'utf8')).toBe('x\nx\n');
+  });
+
+  test('is heard over its newest connection only', async () => {
+    const { server } = await start();
+    const asker = new Asker(await connect(server), { command: 'echo a; cat', stdin: true }, 'k');
+    await asker.has(2);
+    const other = new Asker(await connect(server), { command: 'echo a; cat', stdin: true }, 'k', 2);
+    await expect(asker.call.result).rejects.toMatchObject({ code: 'cancelled' });
+    other.call.sink(0).end();
+    expect(await other.call.result).toMatchObject({ exitCode: 0 });
   });
 });
