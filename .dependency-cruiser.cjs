@@ -70,6 +70,13 @@ module.exports = {
       from: { path: '^shared/' },
       to: { dependencyTypes: ['core'] },
     },
+    {
+      name: 'service-knows-files-only',
+      severity: 'error',
+      comment: 'It writes what service managers read and asks them; the daemon itself is for others.',
+      from: { path: '^daemon/service/' },
+      to: { path: '^daemon/', pathNot: '^daemon/(service|home|process)/' },
+    },
     oneDoor('node-pty', 'node-pty|node_modules/@lydell/node-pty', 'daemon/headless/(node-)?pty([.]d)?[.]ts'),
     oneDoor('ws', 'ws/', 'daemon/mesh/websocket[.]ts'),
     oneDoor('simple-peer', '(@types/)?simple-peer', 'daemon/webrtc/rtc[.]ts'),

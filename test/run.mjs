@@ -91,6 +91,8 @@ await ensureDebianPackages([
   ...['git', 'tmux', 'chromium'],
   // The network laboratory, and a TURN server.
   ...['iproute2', 'nftables', 'python3-minimal', 'coturn'],
+  // A service manager, and what checks the files of others.
+  ...['systemd', 'libplist-utils', 'libxml2-utils'],
 ]);
 await check('format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']);
 await check('types', 'npm', ['run', '--silent', 'check:types']);

@@ -16,6 +16,7 @@ import * as paths from './commands/paths.ts';
 import * as processes from './commands/processes.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
+import * as service from './commands/service.ts';
 import * as sessions from './commands/sessions.ts';
 import { status } from './commands/status.ts';
 import * as team from './commands/team.ts';
@@ -46,6 +47,9 @@ const commands: Commands = {
   daemon: processes.daemon,
   headless: processes.headless,
   gateway: processes.gateway,
+  'service install': service.install,
+  'service uninstall': service.uninstall,
+  'service status': service.status,
   status,
   'remote status list': machines.list,
   start: machines.start,

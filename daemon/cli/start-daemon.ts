@@ -9,6 +9,8 @@ import { tendUpgrade } from '../process/upgrade-journal.ts';
 import type { DaemonClient } from './daemon-client.ts';
 import type { Deadline } from './deadline.ts';
 import { pause } from './retry.ts';
+import { runningDaemon } from './running-daemon.ts';
+import { startInstalledService } from './start-service.ts';
 
 /** Between looks at a daemon that starts or stops: short beside the start of a process. */
 const pollMs = 10;
@@ -26,19 +28,18 @@ export interface StartOptions {
   flags: readonly string[];
 }
 
-/** The status of this machine's daemon where it runs; undefined where none does. */
-export async function runningDaemon(daemon: DaemonClient): Promise<DaemonStatus | undefined> {
-  try {
-    return await daemon.ask('daemon.status', {});
-  } catch (error) {
-    if (error instanceof NiiaError && error.code === 'daemon_not_running') return undefined;
-    throw error;
-  }
+/**
+ * Starts the daemon, by its service where one is installed and no flags are given, else in the background, and waits
+ * until it answers. Rejects with the reason that its log gives.
+ */
+export async function startDaemon(options: StartOptions): Promise<DaemonStatus> {
+  options.home.prepare();
+  const byService = options.flags.length === 0 ? await startInstalledService(options) : undefined;
+  return byService ?? (await startInBackground(options));
 }
 
 /** Starts the daemon in the background and waits until it answers. Rejects with the reason that its log gives. */
-export async function startDaemon({ home, daemon, deadline, flags }: StartOptions): Promise<DaemonStatus> {
-  home.prepare();
+export async function startInBackground({ home, daemon, deadline, flags }: StartOptions): Promise<DaemonStatus> {
   await upgradeDecided(home, deadline);
   const before = logEnd(home);
   const giveUpAt = performance.now() + startTimeoutMs;

@@ -72,12 +72,18 @@ function problemWith(file: string): string | undefined {
   }
 }
 
-/** What describes the terminal, multiplexer or editor from which the server was started, and is wrong inside a session. */
-const foreign = new Set(
-  'TERM_PROGRAM TERM_PROGRAM_VERSION TERMCAP COLUMNS LINES WINDOWID TMUX TMUX_PANE STY WINDOW OLDPWD ELECTRON_RUN_AS_NODE'.split(
+/**
+ * What describes the terminal, multiplexer, editor or service manager from which the server was started, and is wrong
+ * inside a session.
+ */
+const foreign = new Set([
+  ...'TERM_PROGRAM TERM_PROGRAM_VERSION TERMCAP COLUMNS LINES WINDOWID TMUX TMUX_PANE STY WINDOW OLDPWD'.split(' '),
+  'ELECTRON_RUN_AS_NODE',
+  ...'INVOCATION_ID JOURNAL_STREAM MANAGERPID SYSTEMD_EXEC_PID NOTIFY_SOCKET LISTEN_FDS LISTEN_PID LISTEN_FDNAMES'.split(
     ' ',
   ),
-);
+  ...'MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE XPC_SERVICE_NAME XPC_FLAGS'.split(' '),
+]);
 
 /** The environment of a process that the server starts: its own without what concerns niia itself, and what is given. */
 export function childEnvironment(given: Record<string, string | undefined>): Record<string, string> {

@@ -12,6 +12,9 @@ const PROGRAM_OF = {
   iproute2: 'ip',
   nftables: 'nft',
   'python3-minimal': 'python3',
+  'libplist-utils': 'plistutil',
+  'libxml2-utils': 'xmllint',
+  systemd: 'systemctl',
 };
 
 /** sshd and its like live where a plain user's PATH does not look. */

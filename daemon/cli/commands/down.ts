@@ -8,8 +8,9 @@ import { version } from '../../home/version.ts';
 import { connectLocal } from '../../process/local-socket.ts';
 import type { Context, Run } from '../context.ts';
 import { count } from '../format.ts';
+import { runningDaemon } from '../running-daemon.ts';
 import type { Specs } from '../specs/all.ts';
-import { processGone, runningDaemon } from '../start-daemon.ts';
+import { processGone } from '../start-daemon.ts';
 
 /** What `down` ended: the daemon's process, if it ran, and how many sessions. */
 interface Ended {
@@ -24,7 +25,19 @@ export const down: Run<Specs['down']> = async ({ options: { sessions } }, contex
     ? await stopDaemon(sessions, status, context)
     : { pid: null, sessionsEnded: sessions ? await stopServers(context) : 0, sessionsLeft: 0 };
   await context.out.result({ stopped: ended.pid !== null, ...ended }, () => told(ended));
+  await tellOfService(context);
 };
+
+/** A clean stop is no failure to the service's manager; but at the next login it starts the machine again. */
+async function tellOfService({ home, out }: Context): Promise<void> {
+  if (out.json) return;
+  const { installedService } = await import('../../service/service.ts');
+  const service = installedService(home);
+  if (!service) return;
+  await out.advice(
+    `Its service (${service.name}) starts it again at the next login; to end that: niia service uninstall`,
+  );
+}
 
 async function stopDaemon(sessions: boolean, status: DaemonStatus, { daemon, deadline }: Context): Promise<Ended> {
   const { pid, sessionsEnded } = await daemon.ask('daemon.stop', { sessions });

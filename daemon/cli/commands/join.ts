@@ -1,6 +1,7 @@
 import type { Run } from '../context.ts';
+import { runningDaemon } from '../running-daemon.ts';
 import type { Specs } from '../specs/all.ts';
-import { runningDaemon, startDaemon } from '../start-daemon.ts';
+import { startDaemon } from '../start-daemon.ts';
 
 export const join: Run<Specs['join']> = async ({ args: [code], options }, { home, daemon, deadline, out }) => {
   const { name, leave } = options;

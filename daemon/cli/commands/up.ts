@@ -3,9 +3,11 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
 import { nameSchema } from '../../../shared/protocol/shapes.ts';
 import type { Context, Run } from '../context.ts';
+import { runningDaemon } from '../running-daemon.ts';
 import type { OptionValues } from '../spec.ts';
 import type { Specs } from '../specs/all.ts';
-import { runningDaemon, startDaemon } from '../start-daemon.ts';
+import { startDaemon } from '../start-daemon.ts';
+import { startInstalledService } from '../start-service.ts';
 import { pairs, waysOf } from '../values.ts';
 import { statusText } from './status.ts';
 
@@ -13,7 +15,8 @@ export const up: Run<Specs['up']> = async ({ options }, context) => {
   const { home, daemon, deadline, out } = context;
   checkName(options.name);
   const labels = pairs(options.label, '--label');
-  const running = await runningDaemon(daemon);
+  // A service starts without flags: what they say is set once it runs, as with a machine that is up.
+  const running = (await runningDaemon(daemon)) ?? (await startInstalledService({ home, daemon, deadline }));
   let status: DaemonStatus;
   if (running) {
     status = (await apply(options, labels, running, context)) ? await daemon.ask('daemon.status', {}) : running;

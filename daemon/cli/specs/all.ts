@@ -1,9 +1,10 @@
+import { careSpecs } from './care.ts';
 import { machineSpecs } from './machine.ts';
 import { otherSpecs } from './other.ts';
 import { sessionSpecs } from './session.ts';
 
 /** Every command by the words that call it. `niia remote X M` is `X` with `--machine M`. */
-export const specs = { ...machineSpecs, ...sessionSpecs, ...otherSpecs } as const;
+export const specs = { ...machineSpecs, ...careSpecs, ...sessionSpecs, ...otherSpecs } as const;
 
 export type Specs = typeof specs;
 export type CommandName = keyof Specs;

@@ -93,7 +93,7 @@ describe('the command line', () => {
     [['join', 'CODE', '--machine', 'M'], /unknown option "--machine"/],
     [['list', '--timeout', 'soon'], /not a number of seconds/],
     [['list', '--timeout', '0'], /not a number of seconds/],
-    [['doctor'], /unknown command "doctor"/],
+    [['upgrde'], /unknown command "upgrde"/],
     [['--nonsense'], /unknown option/],
   ])('%j is refused as usage, with what is wrong', (argv, message) => {
     const error = refusal(...argv);
