@@ -2,7 +2,7 @@ import { NiiaError } from '../../shared/errors.ts';
 import type { PathKind } from '../../shared/protocol/shapes.ts';
 import type { LinkAction } from './link-action.ts';
 import { LinkAdmission, type Membership } from './link-admission.ts';
-import type { SealedFrame } from './link-frames.ts';
+import { type SealedFrame, sealedOverhead } from './link-frames.ts';
 import { encodeMessage, parseMessage } from './link-messages.ts';
 import type { LinkPath } from './link-path.ts';
 import type { LinkPaths } from './link-paths.ts';
@@ -67,7 +67,8 @@ export class LinkLive {
     const before = session.received;
     const message = this.transfer.data(path, frame, now);
     if (!this.#opened && session.received > before) {
-      this.#strangerBytes += frame.ciphertext.length;
+      // A message without a byte takes room, too.
+      this.#strangerBytes += sealedOverhead + frame.ciphertext.length;
       if (this.#strangerBytes > limits.roster + limits.fragment) {
         throw new NiiaError('too_large', 'the other machine sent too much before it was admitted');
       }

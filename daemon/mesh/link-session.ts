@@ -104,7 +104,7 @@ export class LinkSession {
     return parseControl(plaintext) ?? 'unknown';
   }
 
-  /** Throws `too_large` where the other side, and nobody else, broke the limit on messages. */
+  /** Throws `too_large` or `bad_request` where the other side, and nobody else, broke the limits on messages. */
   openData(frame: SealedFrame): Received {
     if (frame.counter < this.#received) return { is: 'duplicate' };
     if (frame.counter - this.#received > farthest) return { is: 'forged' };
@@ -120,6 +120,9 @@ export class LinkSession {
     const most = frame.internal ? linkLimits.roster : linkLimits.message;
     if (length > most) throw new NiiaError('too_large', `the other side sent a message of over ${most} bytes`);
     if (frame.more) {
+      if (plaintext.length < linkLimits.leastFragment) {
+        throw new NiiaError('bad_request', `the other side sent a piece of a message of ${plaintext.length} bytes`);
+      }
       parts.push(plaintext);
       this.#partBytes[lane] = length;
       return { is: 'part' };

@@ -61,6 +61,8 @@ export type LinkTiming = { readonly [K in keyof typeof linkTiming]: number };
 export const linkLimits = {
   /** Plaintext of one data frame at most: with its header it fits one relay message. */
   fragment: 60 << 10,
+  /** And at least, where more of its message follows: pieces cost memory of their own. */
+  leastFragment: 1 << 10,
   /** Sent and not yet acknowledged: at most, at least, and at the start on a path. */
   window: 1 << 20,
   leastWindow: 16 << 10,

@@ -99,7 +99,7 @@ export class LinkTransfer {
     return { path: active.id, head: frame.head, body: frame.body };
   }
 
-  /** The message that this frame completes. Throws `too_large` where the other side broke the limit. */
+  /** The message that this frame completes. Throws where the other side broke the limits. */
   data(path: LinkPath, frame: SealedFrame, now: number): { internal: boolean; bytes: Uint8Array } | undefined {
     if (frame.counter > this.session.received && now - this.#gapAt < timing.resendMs) {
       this.#stats.gaps++;

@@ -66,6 +66,16 @@ describe('messages', () => {
     }).toThrow('the other side sent a message of over');
   });
 
+  test.each([0, 1, linkLimits.leastFragment - 1])(
+    'in pieces of %i bytes are refused where they arrive: each piece takes memory of its own [LINK-10]',
+    (length) => {
+      const [a, b] = pair();
+      a.write(false, Buffer.alloc(2 * length + 1), undefined, Math.max(length, 1));
+      const [first] = drain(a).map((frame) => sealed(wire(frame)));
+      expect(() => b.openData({ ...(first as SealedFrame), more: true })).toThrow('a piece of a message');
+    },
+  );
+
   test('of the link and of its user do not mix', () => {
     const [a, b] = pair();
     a.write(true, Buffer.from('internal'));

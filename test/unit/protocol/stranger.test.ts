@@ -64,6 +64,17 @@ it('a machine that has not shown that it is a member delivers nothing, and is cu
   expect([link.connecting, ended(), did]).toEqual([false, 'too_large', []]);
 });
 
+it('messages without a byte count as well: as many as are held before it is cut off are bounded [LINK-33]', () => {
+  const { link, did, flood, ended } = strange();
+  let sent = 0;
+  while (link.connecting && sent < 200_000) {
+    flood(0, false);
+    sent++;
+  }
+  expect([ended(), did]).toEqual(['too_large', []]);
+  expect(sent).toBeLessThan(100_000);
+});
+
 it('a roster that has no end is not waited for [LINK-33, LINK-10]', () => {
   const { link, did, flood, ended } = strange();
   flood(linkLimits.roster, true);
