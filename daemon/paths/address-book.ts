@@ -44,10 +44,9 @@ export class AddressBook {
 
   /** What the machine says of itself takes the place of what it said before. True where that is news. */
   told(machine: string, urls: readonly string[]): boolean {
+    if (!this.isNews(machine, urls)) return false;
     const before = this.#machines.get(machine) ?? [];
-    const wanted = [...new Set(urls.filter(isAddress))].slice(0, most.told);
-    const told = before.filter(({ source, former }) => source === 'told' && !former).map(({ url }) => url);
-    if (wanted.length === told.length && wanted.every((url, at) => url === told[at])) return false;
+    const wanted = usable(urls);
     const known = new Map(before.map((address) => [address.url, address]));
     const given = before.filter(({ source }) => source === 'given');
     const now = wanted
@@ -61,6 +60,15 @@ export class AddressBook {
     this.#machines.set(machine, [...given, ...now, ...former]);
     this.#save();
     return true;
+  }
+
+  /** Whether it tells other addresses than it did. */
+  isNews(machine: string, urls: readonly string[]): boolean {
+    const all = this.#machines.get(machine) ?? [];
+    const told = all.filter(({ source, former }) => source === 'told' && !former).map(({ url }) => url);
+    const given = new Set(all.filter(({ source }) => source === 'given').map(({ url }) => url));
+    const wanted = usable(urls).filter((url) => !given.has(url));
+    return wanted.length !== told.length || wanted.some((url, at) => url !== told[at]);
   }
 
   /** Throws `usage` for what is no address, `too_large` beyond 16. */
@@ -123,14 +131,20 @@ export class AddressBook {
   }
 }
 
-/** `HOST:PORT` or `wss://HOST:PORT` as `wss://host:port`. Throws `usage`. */
+/** `HOST:PORT` or `wss://HOST[:PORT]` as `wss://host:port`. Throws `usage`. */
 export function parseAddress(text: string): string {
-  const url = /^[a-z]+:\/\//i.test(text) ? text : `wss://${text}`;
-  if (isAddress(url)) {
+  const isUrl = /^[a-z]+:\/\//i.test(text);
+  const url = isUrl ? text : `wss://${text}`;
+  // Machines have no usual port, so that a host alone would mean a wrong one.
+  if (isAddress(url) && (isUrl || /:\d+\/?$/.test(text))) {
     const { host } = new URL(url);
     return `wss://${/:\d+$/.test(host) ? host : `${host}:443`}`;
   }
   throw new NiiaError('usage', `"${text}" is no address of a machine`, 'Give HOST:PORT, for example 192.168.1.20:7447');
+}
+
+function usable(urls: readonly string[]): string[] {
+  return [...new Set(urls.filter(isAddress))].slice(0, most.told);
 }
 
 function isAddress(text: string): boolean {

@@ -1,4 +1,5 @@
 import type { PathKind } from '../../shared/protocol/shapes.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import type { Log } from '../home/log.ts';
 import type { Mesh } from '../mesh/mesh.ts';
@@ -15,6 +16,9 @@ import type { Signal } from './signal.ts';
 const mostUnasked = 16;
 /** Addresses are not told again to one machine within this time, unless they changed. */
 const toldMs = 5_000;
+/** News of a machine's addresses, which are written down and dialled: so many at once, and so many a second over time. */
+const newsBurst = 10;
+const newsPerSecond = 0.2;
 
 export interface PathMakerOptions {
   self: string;
@@ -47,6 +51,8 @@ interface Way {
   introduce: Retry;
   toldAt: number;
   told: string;
+  /** What it may still tell of its own. */
+  news: TokenBucket;
   /** Whether the link had a path when it was looked at last. */
   up: boolean;
 }
@@ -130,7 +136,10 @@ export class PathMaker {
       const here = signal.computer === computer;
       // Loopback is another place on each computer.
       const urls = signal.urls.filter((url) => here || !isLoopbackUrl(url));
-      if (this.#o.book.told(machine, urls)) way.direct?.reset(now);
+      if (this.#o.book.isNews(machine, urls) && way.news.take(1, now)) {
+        this.#o.book.told(machine, urls);
+        way.direct?.reset(now);
+      }
       if (now - way.toldAt > toldMs) this.#tellAddresses(machine, way, now);
     } else {
       way.p2p?.receive(signal, now);
@@ -226,6 +235,7 @@ export class PathMaker {
       introduce: new Retry(),
       toldAt: Number.NEGATIVE_INFINITY,
       told: '',
+      news: new TokenBucket(newsPerSecond, newsBurst, performance.now()),
       up: false,
     };
   }

@@ -61,6 +61,14 @@ describe('the address book', () => {
     expect(addresses.of('m').filter(({ former }) => !former)).toEqual([]);
   });
 
+  it('hears nothing new in an address that a person gave as well', () => {
+    const addresses = book();
+    addresses.give('m', 'a:1');
+    expect(addresses.told('m', ['wss://a:1', 'wss://b:1'])).toBe(true);
+    expect(addresses.told('m', ['wss://a:1', 'wss://b:1'])).toBe(false);
+    expect(addresses.told('m', ['wss://a:1'])).toBe(true);
+  });
+
   it('forgets machines that are no members any more', () => {
     const addresses = book();
     addresses.give('m', 'a:1');
@@ -82,15 +90,22 @@ describe('the address book', () => {
     ['host:7447', 'wss://host:7447'],
     ['wss://HOST:7447', 'wss://host:7447'],
     ['[2001:db8::1]:7447', 'wss://[2001:db8::1]:7447'],
-    ['host', 'wss://host:443'],
+    ['wss://host', 'wss://host:443'],
   ])('reads %s as %s', (text, url) => {
     expect(parseAddress(text)).toBe(url);
   });
 
-  it.each(['', 'not an address', 'ws://host:1', 'https://host', 'host:99999', 'wss://host:1/x', 'wss://u@host:1'])(
-    'refuses "%s"',
-    (text) => {
-      expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code: 'usage' }));
-    },
-  );
+  it.each([
+    '',
+    'not an address',
+    'host',
+    '192.168.1.20',
+    'ws://host:1',
+    'https://host',
+    'host:99999',
+    'wss://host:1/x',
+    'wss://u@host:1',
+  ])('refuses "%s"', (text) => {
+    expect(() => parseAddress(text)).toThrow(expect.objectContaining({ code: 'usage' }));
+  });
 });
