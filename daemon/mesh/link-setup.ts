@@ -37,6 +37,12 @@ const greetingSchema = v.object({
 });
 type Greeting = v.InferOutput<typeof greetingSchema>;
 
+/** What can be read of a greeting of any version. */
+const rangeSchema = v.object({
+  protocol: greetingSchema.entries.protocol,
+  software: v.fallback(greetingSchema.entries.software, ''),
+});
+
 /** A session whose keys both sides are known to have, and who the other side is. */
 export interface Established {
   session: LinkSession;
@@ -297,7 +303,7 @@ export class LinkSetup {
   }
 }
 
-function agreed(theirs: Greeting): number | NiiaError {
+function agreed(theirs: Pick<Greeting, 'protocol' | 'software'>): number | NiiaError {
   try {
     return agreeOnVersion(theirs.protocol, `niia ${theirs.software} there`);
   } catch (error) {
@@ -307,8 +313,14 @@ function agreed(theirs: Greeting): number | NiiaError {
 
 function greetingIn(handshake: LinkHandshake, noise: Uint8Array): Greeting | undefined {
   const payload = step(() => handshake.read(noise));
-  const greeting = payload && v.safeParse(greetingSchema, parseJson(payload));
-  return greeting?.success ? greeting.output : undefined;
+  if (!payload) return undefined;
+  const json = parseJson(payload);
+  const greeting = v.safeParse(greetingSchema, json);
+  if (greeting.success) return greeting.output;
+  // Of another version, perhaps: then the session begins, and ends with the word which side is the older.
+  const range = v.safeParse(rangeSchema, json);
+  if (!range.success || typeof agreed(range.output) === 'number') return undefined;
+  return { ...range.output, roster: { team: '', head: '', length: 0 } };
 }
 
 /** What a step of a handshake gives; undefined where the other side's part is forged, damaged or for another team. */

@@ -9,7 +9,7 @@ import {
   toDiallerSchema,
   toListenerSchema,
 } from '../../shared/protocol/direct.ts';
-import { agreeOnVersion, protocolRange } from '../../shared/protocol/version.ts';
+import { agreeOnVersion, protocolRange, refuseOtherVersions } from '../../shared/protocol/version.ts';
 import { HandedOver } from '../../shared/transport/handed-over.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { machineId, verifySignature } from '../team/identity.ts';
@@ -123,7 +123,9 @@ function greet(transport: Transport, step: (json: unknown, step: Step) => void, 
         }
         if (failed) return;
         try {
-          step(decode(bytes), steps);
+          const json = decode(bytes);
+          refuseOtherVersions(json, 'the other machine');
+          step(json, steps);
         } catch (error) {
           fail(NiiaError.from(error));
         }

@@ -1,3 +1,4 @@
+import * as v from 'valibot';
 import { NiiaError } from '../errors.ts';
 
 /** The range of wire protocol versions this build speaks. Two sides talk in the highest that both know. */
@@ -18,4 +19,15 @@ export function agreeOnVersion(theirs: ProtocolRange, them: string, ours: Protoc
     `${them} speaks protocol ${theirs.min} to ${theirs.max}, this side ${ours.min} to ${ours.max}`,
     weAreOlder ? 'Upgrade niia on this side.' : `Upgrade niia on ${them}.`,
   );
+}
+
+const anyGreetingSchema = v.object({ protocol: v.object({ min: v.number(), max: v.number() }) });
+
+/**
+ * Throws `version_mismatch` where a greeting names a range without a common version, whatever else is in it: what a
+ * later version says may not fit our schema, and then the range alone tells which side is the older.
+ */
+export function refuseOtherVersions(greeting: unknown, them: string): void {
+  const { success, output } = v.safeParse(anyGreetingSchema, greeting);
+  if (success) agreeOnVersion(output.protocol, them);
 }

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { NiiaError } from '../errors.ts';
 import { limits } from '../protocol/limits.ts';
-import { agreeOnVersion, protocolRange } from '../protocol/version.ts';
+import { agreeOnVersion, protocolRange, refuseOtherVersions } from '../protocol/version.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Call, Reply, RequestHeader } from './call.ts';
 import { IncomingCall, OutgoingCall } from './call.ts';
@@ -204,6 +204,7 @@ export class Peer {
     const frame = decode(bytes);
     if (frame.type === 'hello') {
       if (this.#hello) throw new NiiaError('bad_request', 'a second hello');
+      refuseOtherVersions(frame.json, 'niia on the other side');
       const hello = v.safeParse(helloSchema, frame.json);
       if (!hello.success) throw new NiiaError('bad_request', 'a malformed hello');
       agreeOnVersion(hello.output.protocol, `${hello.output.face} ${hello.output.software}`);

@@ -1,15 +1,22 @@
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
+import { Link } from '../../../daemon/mesh/link.ts';
 import { nodeLinkCrypto } from '../../../daemon/mesh/link-crypto.ts';
-import { parseFrame } from '../../../daemon/mesh/link-frames.ts';
+import { initiateFrame, parseFrame, respondFrame } from '../../../daemon/mesh/link-frames.ts';
 import { parseMessage } from '../../../daemon/mesh/link-messages.ts';
 import { LinkSession } from '../../../daemon/mesh/link-session.ts';
+import { greetDialler, greetListener } from '../../../daemon/paths/direct-greeting.ts';
 import { signalSchema } from '../../../daemon/paths/signal.ts';
+import { Roster } from '../../../daemon/team/roster.ts';
 import { toDiallerSchema } from '../../../shared/protocol/direct.ts';
 import { toGatewaySchema, toMachineSchema } from '../../../shared/protocol/gateway.ts';
 import { agreeOnVersion } from '../../../shared/protocol/version.ts';
-import { helloSchema } from '../../../shared/rpc/peer.ts';
+import { helloSchema, Peer } from '../../../shared/rpc/peer.ts';
+import { CheapHandshake } from '../../fuzz/support/cheap-handshake.ts';
+import { machineNamed } from '../../fuzz/support/keys.ts';
+import { LooseEnd } from '../../fuzz/support/loose-end.ts';
+import { cheapCrypto } from '../../sim/cheap-crypto.ts';
 
 const range = fc.tuple(fc.nat(20), fc.nat(5)).map(([min, more]) => ({ min, max: min + more }));
 
@@ -72,5 +79,65 @@ describe('what a later version adds', () => {
     const frame = parseFrame(Buffer.concat([head, tag, ciphertext]));
     if (frame?.type !== 'control') throw new Error('no control frame');
     expect(session.openControl(frame)).toBe('unknown');
+  });
+});
+
+describe('a greeting of a later version, of which only the range can be read', () => {
+  const greeting = { protocol: { min: 8, max: 9 }, later: true };
+  const bytes = Buffer.from(JSON.stringify(greeting));
+  const older = { code: 'version_mismatch', hint: 'Upgrade niia on this side.' };
+
+  it('tells a peer that it is the older [VER-3]', async () => {
+    const pipe = new LooseEnd();
+    const error = new Promise((closed) => new Peer(pipe, { face: 'daemon', software: '1', closed }));
+    pipe.give(Buffer.concat([Buffer.alloc(5), bytes]));
+    expect(await error).toMatchObject(older);
+  });
+
+  it('tells a dialler and a listener that they are the older [VER-3]', async () => {
+    const [dialler, listener] = [new LooseEnd(), new LooseEnd()];
+    const both = Promise.allSettled([
+      greetListener(dialler, { certificate: '', team: 'team', self: machineNamed('self'), to: 'other' }),
+      greetDialler(listener, { certificate: '', team: 'team', self: 'self' }),
+    ]);
+    for (const pipe of [dialler, listener]) pipe.give(bytes);
+    expect(await both).toMatchObject([{ reason: older }, { reason: older }]);
+  });
+
+  it.each([true, false])('tells a link that it is the older (initiator: %s) [VER-3]', (initiator) => {
+    const [self, other] = [machineNamed('self'), machineNamed('other')];
+    const roster = Roster.create('team', self, self.name, 'nonce', '2026-01-01T00:00:00.000Z');
+    const link = new Link({
+      initiator,
+      software: 'test',
+      crypto: cheapCrypto,
+      membership: { roster: () => roster, self: self.id, remote: other.id },
+      handshake: (first) => (first === initiator ? new CheapHandshake(first, self, 7) : undefined),
+    });
+    const sent: Uint8Array[] = [];
+    const give = (...parts: Uint8Array[]): void => {
+      if (parts.length > 0) link.receive(1, Buffer.concat(parts), 1);
+      for (let action = link.nextAction(); action; action = link.nextAction()) {
+        if (action.do === 'send') sent.push(Buffer.concat([action.head, action.body ?? new Uint8Array()]));
+      }
+    };
+    link.pathUp(1, 'gateway', 0);
+    give();
+    const there = new CheapHandshake(!initiator, other, 7);
+    if (initiator) {
+      const [first] = sent.map(parseFrame);
+      if (first?.type !== 'initiate') throw new Error('no handshake was begun');
+      there.read(first.noise);
+      give(respondFrame(first.noise, there.write(bytes)));
+    } else {
+      give(initiateFrame(there.write(bytes)));
+      const reply = sent.map(parseFrame).find((frame) => frame?.type === 'respond');
+      if (reply?.type !== 'respond') throw new Error('the handshake was not answered');
+      there.read(reply.noise);
+      const session = new LinkSession({ ...there.keys, hash: there.hash }, cheapCrypto);
+      const { head, body } = session.sealControl({ kind: 'ping', id: 1, received: 0 });
+      give(head, body);
+    }
+    expect(link.error).toMatchObject(older);
   });
 });
