@@ -64,7 +64,9 @@ it('a machine that has not shown that it is a member delivers nothing, and is cu
   expect([link.connecting, ended(), did]).toEqual([false, 'too_large', []]);
 });
 
-it('messages without a byte count as well: as many as are held before it is cut off are bounded [LINK-33]', () => {
+it('messages without a byte count as well: as many as are held before it is cut off are bounded [LINK-33]', {
+  timeout: 60_000,
+}, () => {
   const { link, did, flood, ended } = strange();
   let sent = 0;
   while (link.connecting && sent < 200_000) {
