@@ -56,7 +56,7 @@ module.exports = {
       to: { path: '^daemon/(lifecycle|team|mesh|gateway|core|headless)/' },
     },
     oneDoor('semver', '(@types/)?semver', 'daemon/lifecycle/acceptance[.]ts'),
-    oneDoor('tar-stream', 'tar-stream', 'daemon/lifecycle/(make|open)-bundle[.]ts'),
+    oneDoor('tar-stream', 'tar-stream', 'daemon/(lifecycle/(make|open)-bundle|doctor/bundle)[.]ts'),
     {
       name: 'headless-has-no-network',
       severity: 'error',
@@ -69,6 +69,13 @@ module.exports = {
       severity: 'error',
       from: { path: '^shared/' },
       to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'doctor-is-no-part-of-what-it-looks-at',
+      severity: 'error',
+      comment: 'It examines from outside, so that it works where they do not; only what answers requests calls it.',
+      from: { path: '^daemon/(headless|mesh|team|home|gateway|process|lan|paths|webrtc|service|lifecycle)/' },
+      to: { path: '^daemon/doctor/' },
     },
     {
       name: 'service-knows-files-only',

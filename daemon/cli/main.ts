@@ -8,6 +8,7 @@ import { bundle, supervise } from './commands/bundle.ts';
 import { complete } from './commands/complete.ts';
 import { completion } from './commands/completion.ts';
 import * as config from './commands/config.ts';
+import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
 import { join } from './commands/join.ts';
 import * as machines from './commands/machines.ts';
@@ -47,6 +48,7 @@ const commands: Commands = {
   daemon: processes.daemon,
   headless: processes.headless,
   gateway: processes.gateway,
+  doctor,
   'service install': service.install,
   'service uninstall': service.uninstall,
   'service status': service.status,

@@ -5,7 +5,9 @@ import { streams } from '../../shared/protocol/session-methods.ts';
 import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
+import { examine } from '../doctor/doctor.ts';
 import type { ConfigStore } from '../home/config.ts';
+import type { Home } from '../home/home.ts';
 import type { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
@@ -21,6 +23,7 @@ import type { Changes } from './watch.ts';
 const progressBytes = 256 << 10;
 
 export interface HandlersOptions {
+  home: Home;
   /** This machine's id. */
   self: string;
   servers: HeadlessServers;
@@ -52,6 +55,7 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
       const pid = infos.find((info) => info.generation === server.generation)?.pid ?? 0;
       return { machine: o.machineName(), headless: 'running', pid, started };
     },
+    'doctor.run': async () => await examine({ home: o.home }),
     'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
     'config.set': async ({ params }) => {
       await set(o, params.key, params.value);

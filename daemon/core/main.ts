@@ -136,6 +136,7 @@ class Daemon {
       machines: this.#machines,
       sessions: new Sessions(this.#servers, machineName),
       handlers: daemonHandlers({
+        home,
         self: this.#identity.id,
         servers: this.#servers,
         machines: this.#machines,

@@ -13,11 +13,13 @@ export class Launchd implements ServiceManager {
   readonly kind = 'launchd';
   readonly name: string;
   readonly file: string;
+  readonly program: readonly string[];
   readonly #definition: ServiceDefinition;
   readonly #domain = `gui/${userInfo().uid}`;
 
   constructor(definition: ServiceDefinition) {
     this.#definition = definition;
+    this.program = definition.command.slice(0, -1);
     this.name = definition.name;
     this.file = join(homedir(), 'Library/LaunchAgents', `${definition.name}.plist`);
   }

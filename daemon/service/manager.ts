@@ -18,6 +18,8 @@ export interface ServiceManager {
   readonly name: string;
   /** Where its file is or would be. */
   readonly file: string;
+  /** The files that it would run. */
+  readonly program: readonly string[];
   /** What the file should hold. */
   content(): Promise<string>;
   /** Throws `failed`, with a way out, where no manager answers. */

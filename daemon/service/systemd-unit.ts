@@ -9,16 +9,15 @@ const growingPausesSince = 254;
  */
 export function systemdUnit({ command, environment, home }: ServiceDefinition, systemdVersion: number): string {
   const variables = Object.entries(environment).map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`);
-  const pauses =
-    systemdVersion >= growingPausesSince
-      ? ['RestartSec=1', 'RestartSteps=6', 'RestartMaxDelaySec=60']
-      : ['RestartSec=3'];
+  const grows = systemdVersion >= growingPausesSince;
+  // At once, so that nobody else need bring the daemon back; then ever later, or, where systemd cannot, a while only.
+  const pauses = grows ? ['RestartSec=200ms', 'RestartSteps=8', 'RestartMaxDelaySec=60'] : ['RestartSec=500ms'];
+  const limits = grows ? ['StartLimitIntervalSec=0'] : ['StartLimitIntervalSec=300', 'StartLimitBurst=30'];
   const lines = [
     '# Made by niia service install; niia service uninstall removes it.',
     '[Unit]',
     `Description=niia, the machine in ${specifiersEscaped(home)}`,
-    // However often it fails: whatever is wrong (a full disk, say) may be mended meanwhile.
-    'StartLimitIntervalSec=0',
+    ...limits,
     '',
     '[Service]',
     'Type=exec',

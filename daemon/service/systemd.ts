@@ -16,11 +16,13 @@ export class Systemd implements ServiceManager {
   readonly kind = 'systemd';
   readonly name: string;
   readonly file: string;
+  readonly program: readonly string[];
   readonly #definition: ServiceDefinition;
   readonly #env: NodeJS.ProcessEnv;
 
   constructor(definition: ServiceDefinition, env: NodeJS.ProcessEnv = process.env) {
     this.#definition = definition;
+    this.program = definition.command.slice(0, -1);
     this.name = `${definition.name}.service`;
     this.#env = withRuntimeFolder(env);
     this.file = join(env['XDG_CONFIG_HOME'] || join(env['HOME'] || homedir(), '.config'), 'systemd/user', this.name);

@@ -14,10 +14,12 @@ export class TaskScheduler implements ServiceManager {
   readonly kind = 'windows';
   readonly name: string;
   readonly file: string;
+  readonly program: readonly string[];
   readonly #definition: ServiceDefinition;
 
   constructor(definition: ServiceDefinition) {
     this.#definition = definition;
+    this.program = definition.command.slice(0, -1);
     this.name = definition.name;
     this.file = join(definition.home, 'service-task.xml');
   }

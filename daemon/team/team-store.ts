@@ -173,7 +173,8 @@ export class TeamStore {
   }
 }
 
-function readRoster(path: string): Roster | undefined {
+/** The chain in a file; undefined where there is none. Throws `io` where it is damaged. */
+export function readRoster(path: string): Roster | undefined {
   const text = readIfThere(path);
   if (text === undefined) return undefined;
   try {

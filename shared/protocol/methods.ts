@@ -1,5 +1,6 @@
 import type * as v from 'valibot';
 import { askMethods } from './ask-methods.ts';
+import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { sessionMethods } from './session-methods.ts';
@@ -10,6 +11,7 @@ export const methods = {
   ...sessionMethods,
   ...askMethods,
   ...machineMethods,
+  ...doctorMethods,
   ...pathMethods,
   ...upgradeMethods,
 } as const;

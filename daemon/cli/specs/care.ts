@@ -2,6 +2,25 @@ import { command } from '../spec.ts';
 
 /** Commands that keep a machine running. */
 export const careSpecs = {
+  doctor: command({
+    group: 'This machine',
+    summary: 'check each part and say how to mend what is wrong; works with the daemon down as well',
+    args: [],
+    options: {
+      bundle: {
+        kind: 'text',
+        value: 'FILE',
+        help: 'also write a support bundle (tar.gz): the report, versions, settings and last logs, without secrets',
+        completes: { from: 'files' },
+      },
+    },
+    examples: ['niia doctor', 'niia doctor --bundle niia-support.tar.gz', 'niia remote doctor build-box'],
+    notes: [
+      'Exits with 0 when nothing fails (warnings are none), else with 1.',
+      'A bundle never holds keys, codes, values of environment variables, or what sessions show.',
+    ],
+    remote: true,
+  }),
   'service install': command({
     group: 'This machine',
     summary: 'let the system start the daemon at login and start it again when it fails',

@@ -40,6 +40,7 @@ describe('what another machine may do here', () => {
     'machine.watch': 'viewer',
     'machine.report': 'viewer',
     'machine.start': 'admin',
+    'doctor.run': 'admin',
     'config.get': 'admin',
     'config.set': 'admin',
     'team.show': 'viewer',

@@ -67,7 +67,7 @@ describe.each(homes)('the files for %s', (home) => {
     for (const promise of ['KillMode=process', 'Restart=on-failure', 'OOMPolicy=continue'])
       expect(unit).toContain(promise);
     expect(unit).not.toContain('RestartSteps');
-    expect(systemdUnit(definition, 255)).toContain('RestartSteps=6\nRestartMaxDelaySec=60');
+    expect(systemdUnit(definition, 255)).toContain('RestartSteps=8\nRestartMaxDelaySec=60');
   });
 
   it('launchd: a property list that goes through the binary form unchanged', () => {
