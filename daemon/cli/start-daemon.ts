@@ -60,8 +60,8 @@ export async function startInBackground({ home, daemon, deadline, flags }: Start
   }
 }
 
-/** An upgrade that was interrupted comes to its end first, which leaves a daemon running. */
-async function upgradeDecided(home: Home, deadline: Deadline): Promise<void> {
+/** An upgrade that is under way, or was interrupted, comes to its end first, which leaves a daemon running. */
+export async function upgradeDecided(home: Home, deadline: Deadline): Promise<void> {
   const giveUpAt = performance.now() + upgradeMs;
   for (let state = tendUpgrade(home); state !== 'none'; state = tendUpgrade(home)) {
     if (performance.now() > giveUpAt) {

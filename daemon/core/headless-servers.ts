@@ -8,6 +8,7 @@ import { ask, typedCall } from '../../shared/rpc/client.ts';
 import type { Peer } from '../../shared/rpc/peer.ts';
 import { isErrno, readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { lockHolder } from '../home/lock.ts';
 import type { Log } from '../home/log.ts';
 import { build, version } from '../home/version.ts';
 import { connectLocal, isListening } from '../process/local-socket.ts';
@@ -27,6 +28,7 @@ export interface HeadlessServer {
 
 const startTimeoutMs = 15_000;
 const pollMs = 10;
+const retireMs = 15_000;
 
 /**
  * The headless servers of this machine: one for new sessions, of this build's generation, and those of other builds
@@ -188,13 +190,26 @@ export class HeadlessServers {
       this.#retiring.add(server.generation);
       try {
         const { retired } = await ask(server.peer, 'headless.retire', {}, { deadlineMs: 10_000 });
-        if (retired) await ask(current.peer, 'headless.adopt', {}, { deadlineMs: 30_000 });
+        if (retired) {
+          await this.#ended(server.generation);
+          await ask(current.peer, 'headless.adopt', {}, { deadlineMs: 30_000 });
+        }
         if (retired) this.#log.info('a headless server without sessions has left', { generation: server.generation });
         // It still runs a command; it is asked again at the next change.
         else this.#retiring.delete(server.generation);
       } catch (error) {
         this.#log.warn('a headless server of another build does not leave', { generation: server.generation, error });
       }
+    }
+  }
+
+  /** Resolves when the server has let go of its sessions' folders, which is when its lock is free. */
+  async #ended(generation: string): Promise<void> {
+    const giveUpAt = performance.now() + retireMs;
+    while (lockHolder(this.#home.path('headless', `${generation}.lock`)) !== undefined) {
+      if (performance.now() > giveUpAt)
+        throw new NiiaError('timeout', `the headless server ${generation} does not end`);
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
   }
 

@@ -13,6 +13,7 @@ import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
 import { build, platform, version } from '../home/version.ts';
+import { takeOver, takeOverVariable } from '../lifecycle/take-over.ts';
 import { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import { noteStart, thisInstallation } from '../process/installation.ts';
@@ -51,7 +52,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { home } = options;
   home.prepare();
   const log = new Log('daemon');
-  const lock = await acquireLock(home.path('daemon.lock'));
+  const upgrade = process.env[takeOverVariable];
+  // Nothing that this daemon starts is meant by it.
+  delete process.env[takeOverVariable];
+  const lock = await (upgrade ? takeOver(home, upgrade) : acquireLock(home.path('daemon.lock')));
   if ('heldBy' in lock) {
     throw new NiiaError('busy', `a daemon runs for ${home.root} already (pid ${lock.heldBy})`, 'See: niia status');
   }

@@ -7,6 +7,7 @@ import { forward } from '../../shared/rpc/forward.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import { dispatch } from '../../shared/rpc/server.ts';
 import type { ConfigStore } from '../home/config.ts';
+import { version } from '../home/version.ts';
 import type { AuditLog } from './audit.ts';
 import type { Machines } from './machines.ts';
 import { authorize } from './policy.ts';
@@ -35,7 +36,7 @@ export class Router {
   async serve(call: IncomingCall, principal: Principal): Promise<Reply> {
     const { m: method, to } = call.header;
     if (!isMethod(method)) {
-      throw new NiiaError('unknown_method', `this niia does not know "${method}"`, 'Upgrade niia on this machine.');
+      throw this.#unknown(method, principal);
     }
     if (to !== undefined) {
       const machine = this.#o.machines.find(to);
@@ -46,6 +47,18 @@ export class Router {
       }
     }
     return await this.#local(call, method, principal);
+  }
+
+  /** A request of a later version: whoever asks learns which side is the older, and what brings it up to date. */
+  #unknown(method: string, principal: Principal): NiiaError {
+    const { name } = this.#o.machines.find(this.#o.self);
+    return new NiiaError(
+      'unknown_method',
+      `the daemon of ${name} is niia ${version}, which does not know "${method.slice(0, 64)}"`,
+      principal.kind === 'local'
+        ? 'Bring it to the version of your command: niia upgrade'
+        : `Upgrade it, from a machine with a later version: niia remote upgrade ${name}`,
+    );
   }
 
   async #remote(call: IncomingCall, method: MethodName, machine: ReturnType<Machines['find']>): Promise<Reply> {

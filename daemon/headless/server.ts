@@ -124,7 +124,11 @@ export class HeadlessServer {
   async #serve(call: IncomingCall): Promise<Reply> {
     const { m: method, from } = call.header;
     if (!isHeadlessMethod(method)) {
-      throw new NiiaError('unknown_method', `the headless server of version ${version} does not know ${method}`);
+      throw new NiiaError(
+        'unknown_method',
+        `the headless server that has this session is niia ${version}, which does not know ${method}`,
+        'It stays as it is until its last session ends; new sessions are in one of the present version.',
+      );
     }
     const machine = from?.machine ?? this.#options.machine;
     // Whoever reaches the socket without a daemon is this user.

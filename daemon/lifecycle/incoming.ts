@@ -16,10 +16,12 @@ const keepPartsMs = 86_400_000;
 /** Bundles that are being received: `versions/incoming/HASH.part`, taken up where they broke off. */
 export class Incoming {
   readonly #folder: string;
+  /** Where commands of this machine put bundles together; one that was killed leaves its own. */
+  readonly #outgoing: string;
 
   constructor(home: Home) {
-    this.#folder = home.path('versions', 'incoming');
-    home.folder('versions', 'incoming');
+    this.#folder = home.folder('versions', 'incoming');
+    this.#outgoing = home.folder('versions', 'outgoing');
   }
 
   path(hash: string): string {
@@ -59,7 +61,8 @@ export class Incoming {
     let at = offset;
     let writing: Promise<void> = Promise.resolve();
     try {
-      await file.truncate(offset);
+      // Where more is there than is to be kept; a fresh file is empty anyway.
+      if (offset > 0) await file.truncate(offset);
       source.onData((bytes) => {
         writing = (async () => {
           if (at + bytes.length > size)
@@ -74,6 +77,8 @@ export class Incoming {
         return writing;
       });
       await source.done;
+      // The last chunk may have come with the end, and failed to be written.
+      await writing;
     } catch (error) {
       await writing.catch(() => undefined);
       if (isFull(error)) {
@@ -97,10 +102,12 @@ export class Incoming {
 
   /** Removes what broke off long ago. */
   tidy(now: number): void {
-    for (const name of readdirSync(this.#folder)) {
-      const path = join(this.#folder, name);
-      const stat = statSync(path, { throwIfNoEntry: false });
-      if (stat && now - stat.mtimeMs > keepPartsMs) rmSync(path, { force: true, recursive: true });
+    for (const folder of [this.#folder, this.#outgoing]) {
+      for (const name of readdirSync(folder)) {
+        const path = join(folder, name);
+        const stat = statSync(path, { throwIfNoEntry: false });
+        if (stat && now - stat.mtimeMs > keepPartsMs) rmSync(path, { force: true, recursive: true });
+      }
     }
   }
 }

@@ -11,6 +11,7 @@ import type { UpgradeJournal, UpgradeStep } from '../process/upgrade-journal.ts'
 import { isFinished, readUpgrade, upgradeLock, writeUpgrade } from '../process/upgrade-journal.ts';
 import { type Baseline, baselineOf, whatIsMissing } from './health.ts';
 import { askDaemon, daemonEntry, daemonPid, pause, stopDaemon } from './local-daemon.ts';
+import { readyPid, takeOverVariable } from './take-over.ts';
 
 /** The new daemon has so long to be well. */
 const healthMs = 30_000;
@@ -81,8 +82,9 @@ class Supervisor {
   async #forward(): Promise<void> {
     const baseline = await this.#baseline();
     this.#switch();
+    const log = logEnd(this.#home);
+    const pid = this.#runsNew() ? daemonPid(this.#home) : await this.#startNew(log);
     await this.#stopOld();
-    const { pid, log } = this.#startNew();
     const status = await this.#watch(pid, log, baseline);
     this.#log.info('the new version is well', { version: status.version, pid: status.pid });
     const kept = await this.#liveSessions();
@@ -118,12 +120,20 @@ class Supervisor {
     this.#step('stopped');
   }
 
-  #startNew(): { pid: number; log: number } {
-    const log = logEnd(this.#home);
-    const running = this.#runsNew() ? daemonPid(this.#home) : undefined;
-    const pid = running ?? spawnDaemon(this.#home, this.#journal.to);
+  /** The new daemon loads its code beside the old one: what does not even start is found before anything is stopped. */
+  async #startNew(log: number): Promise<number> {
+    const pid = spawnDaemon(this.#home, this.#journal.to, [], { [takeOverVariable]: this.#journal.id });
     this.#step('started');
-    return { pid, log };
+    const giveUpAt = performance.now() + healthMs;
+    while (readyPid(this.#home) !== pid) {
+      if (processStart(pid) === undefined) throw whyItEnded(this.#home, log);
+      if (performance.now() > giveUpAt) {
+        process.kill(pid, 'SIGKILL');
+        throw new NiiaError('failed', `the new daemon was not ready to take over within ${healthMs / 1_000} s`);
+      }
+      await pause();
+    }
+    return pid;
   }
 
   #runsNew(): boolean {
@@ -131,14 +141,14 @@ class Supervisor {
   }
 
   /** Resolves once the new daemon has been well for a while; rejects with what is wrong. */
-  async #watch(pid: number, log: number, baseline: Baseline): Promise<DaemonStatus> {
+  async #watch(pid: number | undefined, log: number, baseline: Baseline): Promise<DaemonStatus> {
     const giveUpAt = performance.now() + healthMs;
     let watched = pid;
     let missing = 'it does not answer';
     let probed = false;
     let wellSince: number | undefined;
     while (performance.now() < giveUpAt) {
-      if (processStart(watched) === undefined) {
+      if (watched === undefined || processStart(watched) === undefined) {
         // A service manager may have been quicker with one of its own.
         const other = daemonPid(this.#home);
         if (other === undefined) throw whyItEnded(this.#home, log);
@@ -200,14 +210,9 @@ class Supervisor {
     const giveUpAt = performance.now() + returnMs;
     const log = logEnd(this.#home);
     let pid = daemonPid(this.#home) ?? spawnDaemon(this.#home, from);
-    for (;;) {
-      try {
-        await askDaemon(this.#home, 'daemon.status', {}, answerMs);
-        this.#answered();
-        return;
-      } catch (error) {
-        if (performance.now() > giveUpAt) throw error;
-      }
+    while (performance.now() < giveUpAt) {
+      const found = await this.#runsAgain(from);
+      if (found) return;
       if (processStart(pid) === undefined) {
         const other = daemonPid(this.#home);
         if (other === undefined) throw whyItEnded(this.#home, log);
@@ -215,6 +220,19 @@ class Supervisor {
       }
       await pause();
     }
+    throw new NiiaError('timeout', `the old daemon did not come back within ${returnMs / 1_000} s`);
+  }
+
+  async #runsAgain(from: Installation): Promise<boolean> {
+    try {
+      await askDaemon(this.#home, 'daemon.status', {}, answerMs);
+    } catch (error) {
+      this.#log.debug('the old daemon does not answer yet', { error });
+      return false;
+    }
+    if (daemonEntry(this.#home) !== from.entry) return false;
+    this.#answered();
+    return true;
   }
 
   #answered(): void {

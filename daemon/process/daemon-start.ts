@@ -13,13 +13,14 @@ export function daemonLog(home: Home): string {
 }
 
 /** Starts a daemon in the background, from this installation. Its last words come as JSON, so that code and hint survive. */
-export function spawnDaemon(home: Home, { entry }: Installation, flags: readonly string[] = []): number {
-  return spawnDetached(
-    ['daemon', '--json', ...flags],
-    daemonLog(home),
-    { ...process.env, NIIA_HOME: home.root },
-    entry,
-  );
+export function spawnDaemon(
+  home: Home,
+  { entry }: Installation,
+  flags: readonly string[] = [],
+  env: NodeJS.ProcessEnv = {},
+): number {
+  const whole = { ...process.env, ...env, NIIA_HOME: home.root };
+  return spawnDetached(['daemon', '--json', ...flags], daemonLog(home), whole, entry);
 }
 
 /** How long the daemon's log is now: what follows is the next daemon's. */

@@ -10,8 +10,8 @@ import { spawnDetached } from './spawn.ts';
 export const upgradeSteps = [
   'prepared',
   'switched',
-  'stopped',
   'started',
+  'stopped',
   'rolling_back',
   'upgraded',
   'rolled_back',

@@ -17,7 +17,9 @@ export function agreeOnVersion(theirs: ProtocolRange, them: string, ours: Protoc
   throw new NiiaError(
     'version_mismatch',
     `${them} speaks protocol ${theirs.min} to ${theirs.max}, this side ${ours.min} to ${ours.max}`,
-    weAreOlder ? 'Upgrade niia on this side.' : `Upgrade niia on ${them}.`,
+    weAreOlder
+      ? 'Upgrade niia on this side: install the later version here.'
+      : `Upgrade niia on ${them}: install the later version there, then: niia down, niia up.`,
   );
 }
 

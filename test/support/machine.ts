@@ -29,6 +29,8 @@ export class TestMachine {
   readonly env: NodeJS.ProcessEnv;
   /** Words before every command, such as those that run it in another network namespace. */
   prefix: readonly string[] = [];
+  /** The installation whose commands it runs. */
+  entry = entry;
 
   constructor(name: string, home: string) {
     this.name = name;
@@ -38,7 +40,7 @@ export class TestMachine {
   }
 
   spawn(args: readonly string[], options: RunOptions = {}): ChildProcess {
-    const [program = node, ...words] = [...this.prefix, node, entry, ...args];
+    const [program = node, ...words] = [...this.prefix, node, this.entry, ...args];
     return spawn(program, words, {
       env: { ...this.env, ...options.env },
       cwd: options.cwd ?? this.home,
@@ -115,6 +117,8 @@ export interface TeamOptions {
   roles?: Record<string, string>;
   /** `all` as a user has it; `gateway` (unless said) where the others would only take time, or are in the way. */
   paths?: 'all' | 'gateway';
+  /** Entry points of other installations, by machine. */
+  entries?: Record<string, string>;
 }
 
 const gatewayOnly = ['--direct', 'off', '--p2p', 'off', '--lan', 'off'];
@@ -131,7 +135,9 @@ export async function withTeam(
   const scratch = mkdtempSync(join(tmpdir(), 'niia-test-'));
   const machines = names.map((name) => {
     mkdirSync(join(scratch, name), { mode: 0o700 });
-    return new TestMachine(name, join(scratch, name));
+    const machine = new TestMachine(name, join(scratch, name));
+    machine.entry = options.entries?.[name] ?? machine.entry;
+    return machine;
   });
   try {
     const [first, ...others] = machines;

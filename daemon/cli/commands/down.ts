@@ -10,7 +10,7 @@ import type { Context, Run } from '../context.ts';
 import { count } from '../format.ts';
 import { runningDaemon } from '../running-daemon.ts';
 import type { Specs } from '../specs/all.ts';
-import { processGone } from '../start-daemon.ts';
+import { processGone, upgradeDecided } from '../start-daemon.ts';
 
 /** What `down` ended: the daemon's process, if it ran, and how many sessions. */
 interface Ended {
@@ -20,6 +20,8 @@ interface Ended {
 }
 
 export const down: Run<Specs['down']> = async ({ options: { sessions } }, context) => {
+  // The supervisor of an upgrade would take a daemon that ends for one that failed.
+  await upgradeDecided(context.home, context.deadline);
   const status = await runningDaemon(context.daemon);
   const ended: Ended = status
     ? await stopDaemon(sessions, status, context)

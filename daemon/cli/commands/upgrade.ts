@@ -1,10 +1,11 @@
-import { rmSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { MachineInfo } from '../../../shared/protocol/shapes.ts';
 import type { InstallationInfo } from '../../../shared/protocol/upgrade-methods.ts';
 import { isErrno } from '../../home/files.ts';
+import type { Home } from '../../home/home.ts';
 import type { BundleFile } from '../../lifecycle/make-bundle.ts';
 import { type Installation, installationToStart } from '../../process/installation.ts';
 import type { Context, Run } from '../context.ts';
@@ -26,7 +27,7 @@ export const upgrade: Run<Specs['upgrade']> = async (invocation, context) => {
     await upgradeAll(invocation, context);
     return;
   }
-  const bundles = new Bundles(context.home.folder('versions', 'outgoing'), installationToStart(context.home, 'user'));
+  const bundles = new Bundles(context.home, installationToStart(context.home, 'user'));
   try {
     const outcome = await upgradeOne(context.daemon, bundles, options, context.out);
     await context.out.result(outcome, () => (outcome.rolledBack ? '' : `${told(outcome)}\n`));
@@ -60,7 +61,7 @@ interface Rolled extends Partial<Upgraded> {
 async function upgradeAll({ options }: Invocation<Specs['upgrade']>, context: Context): Promise<void> {
   const { home, daemon, deadline, out } = context;
   const source = installationToStart(home, 'user');
-  const bundles = new Bundles(home.folder('versions', 'outgoing'), source);
+  const bundles = new Bundles(home, source);
   const { machines } = await daemon.ask('machine.list', {});
   const rolled: Rolled[] = [];
   let failure: NiiaError | undefined;
@@ -124,8 +125,8 @@ class Bundles {
   readonly #source: Installation;
   readonly #made = new Map<string, Promise<BundleFile>>();
 
-  constructor(folder: string, source: Installation) {
-    this.#folder = folder;
+  constructor(home: Home, source: Installation) {
+    this.#folder = mkdtempSync(join(home.folder('versions', 'outgoing'), 'b-'));
     this.#source = source;
   }
 
@@ -162,7 +163,7 @@ class Bundles {
     if (!made) {
       made = (async () => {
         const { makeBundle } = await import('../../lifecycle/make-bundle.ts');
-        return await makeBundle(this.#source, target, resolve(this.#folder, basename(`${process.pid}-${target}`)));
+        return await makeBundle(this.#source, target, join(this.#folder, target));
       })();
       this.#made.set(target, made);
     }

@@ -38,7 +38,7 @@ describe('a machine takes', () => {
     expect(() => mayInstall({ ...offer, version: '1.9.0' }, { ...here, version: '1.10.0' }, false)).toThrow(/older/);
   });
 
-  test('nothing for another platform, whatever is allowed', () => {
+  test('nothing for another platform, whatever is allowed [UPG-3]', () => {
     for (const target of ['linux-arm64-glibc', 'linux-x64-musl', 'darwin-x64', 'linux-x64', ''])
       expect(() => mayInstall({ ...offer, target }, here, true)).toThrow(/is for .*box is linux-x64-glibc/);
   });

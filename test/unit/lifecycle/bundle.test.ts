@@ -209,7 +209,7 @@ describe('a bundle that somebody tampered with is refused', () => {
     expect(await refused(path)).toContain('not what its manifest says');
   });
 
-  test('for content, size, number or order that its manifest does not name', async () => {
+  test('for content, size, number or order that its manifest does not name [UPG-5]', async () => {
     const manifest = { name: 'manifest.json', content: manifestOf(good) };
     const changed = [goodEntries[0], { name: 'dist/niia.js', content: 'ran' }] as Entry[];
     expect(await refused(await forge([manifest, ...changed]))).toContain('not the file');

@@ -53,7 +53,7 @@ function checked(
 }
 
 describe('the offer of an upgrade', () => {
-  test('counts where an admin signed it for this machine and brings it', () => {
+  test('counts where an admin signed it for this machine and brings it [UPG-1]', () => {
     expect(checked(signOffer(admin, what, now))).toMatchObject({ ...offer, by: admin.id, machine: self.id });
   });
 
@@ -98,7 +98,7 @@ describe('the offer of an upgrade', () => {
     expect(() => checked(signOffer(admin, { ...what, team: 't2' }, now))).toThrow(/another team/);
   });
 
-  test('counts for ten minutes, give or take what clocks may be apart', () => {
+  test('counts for ten minutes, give or take what clocks may be apart [UPG-2]', () => {
     const signed = signOffer(admin, what, now);
     const { validMs, skewMs } = offerTimes;
     for (const at of [now - skewMs, now + validMs + skewMs]) expect(checked(signed, { now: at })).toBeTruthy();

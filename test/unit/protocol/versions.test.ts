@@ -42,10 +42,13 @@ describe('two sides', () => {
   it('without a common version learn which of them is the older [VER-2]', () => {
     const of = (theirs: { min: number; max: number }) => () => agreeOnVersion(theirs, 'niia there', { min: 3, max: 4 });
     expect(of({ min: 5, max: 6 })).toThrow(
-      expect.objectContaining({ code: 'version_mismatch', hint: 'Upgrade niia on this side.' }),
+      expect.objectContaining({ code: 'version_mismatch', hint: expect.stringContaining('Upgrade niia on this side') }),
     );
     expect(of({ min: 1, max: 2 })).toThrow(
-      expect.objectContaining({ code: 'version_mismatch', hint: 'Upgrade niia on niia there.' }),
+      expect.objectContaining({
+        code: 'version_mismatch',
+        hint: expect.stringContaining('Upgrade niia on niia there'),
+      }),
     );
   });
 });

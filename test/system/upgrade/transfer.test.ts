@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { pack } from 'tar-stream';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Builds } from '../../support/builds.ts';
+import { entry, type TestMachine, withTeam } from '../../support/machine.ts';
+
+let folder: string;
+let whole: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
+  whole = new Builds(folder).bundle(entry, folder);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Several starts of several processes each: on a busy machine they take their time. */
+const patience = { timeout: 240_000 };
+
+interface Sent {
+  phase: string;
+  sent: number;
+  size: number;
+}
+
+/** An upgrade under way: what it says of its progress, and how it ends. */
+class Watched {
+  readonly progress: Sent[] = [];
+  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
+
+  constructor(machine: TestMachine, ...args: string[]) {
+    const child = machine.spawn(['--json', 'remote', 'upgrade', ...args]);
+    let stdout = '';
+    let stderr = '';
+    child.stdout?.on('data', (part: Buffer) => {
+      stdout += part.toString();
+    });
+    child.stderr?.on('data', (part: Buffer) => {
+      stderr += part.toString();
+      for (const line of part.toString().split('\n')) {
+        if (line.startsWith('{"progress"')) this.progress.push((JSON.parse(line) as { progress: Sent }).progress);
+      }
+    });
+    this.ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
+  }
+
+  async has(what: (sent: Sent) => boolean): Promise<void> {
+    await expect.poll(() => this.progress.some(what), { timeout: 100_000, interval: 2 }).toBe(true);
+  }
+}
+
+/** A bundle for another kind of machine; whole in itself. */
+async function foreignBundle(): Promise<string> {
+  const files = { 'package.json': '{}', 'dist/niia.js': 'run' };
+  const described = Object.entries(files).map(([path, content]) => {
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return [path, { size: content.length, sha256, mode: 0o644 }];
+  });
+  const manifest = {
+    ...{ format: 1, name: 'niia', version: '9.9.9', build: 'b', target: 'linux-riscv64-glibc', natives: {}, node: 20 },
+    ...{ protocol: { min: 1, max: 1 }, files: Object.fromEntries(described) },
+  };
+  const tar = pack();
+  tar.entry({ name: 'manifest.json' }, JSON.stringify(manifest));
+  for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
+  tar.finalize();
+  const parts: Uint8Array[] = [];
+  for await (const part of tar) if (part instanceof Uint8Array) parts.push(part);
+  const path = join(folder, 'foreign');
+  writeFileSync(path, gzipSync(Buffer.concat(parts)));
+  return path;
+}
+
+const versionsOf = (machine: TestMachine) => {
+  const versions = join(machine.home, 'versions');
+  return readdirSync(versions).filter((name) => existsSync(join(versions, name, 'dist')));
+};
+
+describe('a bundle on its way', patience, () => {
+  test('is taken up where it broke off; of two at once one wins; what does not fit is refused before it is sent [UPG-4]', async () => {
+    await withTeam(
+      ['asker', 'target', 'worker'],
+      async (asker, target, worker) => {
+        const refused = await worker.run(['--json', 'remote', 'upgrade', 'target', '--bundle', whole]);
+        expect([refused.code, refused.stderr]).toEqual([10, expect.stringContaining('"code":"denied"')]);
+        const foreign = new Watched(asker, 'target', '--bundle', await foreignBundle());
+        expect(await foreign.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('linux-riscv64-glibc') });
+        expect(foreign.progress.filter(({ phase }) => phase === 'sending')).toEqual([]);
+
+        const first = new Watched(asker, 'target', '--bundle', whole);
+        await first.has(({ phase, sent }) => phase === 'sending' && sent > 0);
+        const second = new Watched(asker, 'target', '--bundle', whole);
+        expect(await second.ended).toMatchObject({ code: 9, stderr: expect.stringContaining('another upgrade') });
+
+        // The asker's daemon dies under it, and comes back.
+        await asker.killDaemon();
+        const before = first.progress.length;
+        await asker.ok('up');
+        const { code, stdout, stderr } = await first.ended;
+        expect([code, stderr]).toEqual([0, expect.stringContaining('progress')]);
+        expect(JSON.parse(stdout)).toMatchObject({ machine: 'target', rolledBack: false });
+        const resumed = first.progress.slice(before).find(({ phase }) => phase === 'sending');
+        expect(resumed?.sent).toBeGreaterThan(0);
+        expect(versionsOf(target)).toHaveLength(1);
+        expect(readdirSync(join(target.home, 'versions', 'incoming'))).toEqual([]);
+      },
+      { roles: { target: 'operator', worker: 'operator' } },
+    );
+  });
+});
