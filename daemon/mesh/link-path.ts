@@ -58,6 +58,8 @@ export class LinkPath {
   #failures = 0;
   #slownesses = 0;
   #penalisedUntil = Number.NEGATIVE_INFINITY;
+  /** When it last came back to life: pings from before measured its failure. */
+  #revivedAt = Number.NEGATIVE_INFINITY;
   /** The first ping since something came, and since a round trip was proved. */
   #askedAt: number | undefined;
   #unprovedSince: number | undefined;
@@ -88,6 +90,7 @@ export class LinkPath {
   }
 
   heard(now: number): void {
+    if (this.silent) this.#revivedAt = now;
     this.heardAt = now;
     this.#known = true;
     this.#askedAt = undefined;
@@ -110,7 +113,8 @@ export class LinkPath {
     const sample = Math.max(0, now - ping.at);
     this.rttMs = this.#samples.add(sample).median;
     this.#lastRttMs = sample;
-    if (ping.unloaded) this.ownRttMs = smooth(this.ownRttMs, sample);
+    if (this.oneWay) this.#revivedAt = now;
+    if (ping.unloaded && ping.at >= this.#revivedAt) this.ownRttMs = smooth(this.ownRttMs, sample);
     this.proved(now);
     return ping;
   }
@@ -129,6 +133,13 @@ export class LinkPath {
     this.avoidUntil = 0;
     this.oneWay = false;
     this.wellSince = Math.min(this.wellSince, now);
+  }
+
+  /** It should have answered by now: a path that fails is not left for another one that fails with it. */
+  doubtful(now: number): boolean {
+    return (
+      this.#unprovedSince !== undefined && now - this.#unprovedSince > Math.max(timing.doubtMs, 2 * this.#lastRttMs)
+    );
   }
 
   /** Marks it where its silence says so. True when that is news. */
@@ -173,9 +184,13 @@ export class LinkPath {
 
   /** What it did is forgotten. */
   forgive(): void {
+    this.forgiveFailures();
+    this.#slownesses = 0;
+  }
+
+  forgiveFailures(): void {
     this.avoidUntil = 0;
     this.#failures = 0;
-    this.#slownesses = 0;
   }
 
   /** When `judge` may have news. */

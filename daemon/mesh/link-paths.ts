@@ -16,6 +16,8 @@ export class LinkPaths {
   /** Data has had a path in this session. */
   #begun = false;
   #switches = 0;
+  /** When some path was last seen to work. */
+  #lastWorkedAt = Number.POSITIVE_INFINITY;
   #own: PathKind | null = null;
   #theirs: PathKind | null = null;
 
@@ -133,7 +135,7 @@ export class LinkPaths {
     const active = this.#active;
     if (!active || active.kind === this.preferred) return;
     // A little that takes long says the same as much that goes on and on.
-    const overdue = oldestMs > Math.max(timing.crawlMs, 4 * (active.ownRttMs ?? 0));
+    const overdue = oldestMs > Math.max(timing.crawlMs, 4 * (active.rttMs ?? 0));
     const present = overdue ? inFlight / oldestMs : active.rate.present(now);
     if (present === undefined) return;
     let known = true;
@@ -159,7 +161,17 @@ export class LinkPaths {
     for (const path of this.#paths.values()) {
       if (path.judge(now) && path === this.#active) path.avoid(now, 'it failed lately');
     }
+    this.#lastWorkedAt = this.#anyWorks() ? now : Math.min(this.#lastWorkedAt, now);
+    // Where nothing gets through at all, no path is to blame, and the best one is wanted when the network is back.
+    if (now - this.#lastWorkedAt >= timing.outageMs) {
+      for (const path of this.#paths.values()) path.forgiveFailures();
+    }
     return this.choose(now);
+  }
+
+  #anyWorks(): boolean {
+    for (const path of this.#paths.values()) if (path.works) return true;
+    return false;
   }
 
   choose(now: number): boolean {
@@ -195,6 +207,8 @@ export class LinkPaths {
     if (avoided !== thanAvoided) return thanAvoided;
     // What failed last fails now; the other one may be well again.
     if (avoided && path.avoidedAt !== than.avoidedAt) return path.avoidedAt < than.avoidedAt;
+    const [doubtful, thanDoubtful] = [path.doubtful(now), than.doubtful(now)];
+    if (doubtful !== thanDoubtful) return thanDoubtful;
     if (path.kind !== than.kind && this.preferred !== null) {
       if (path.kind === this.preferred) return true;
       if (than.kind === this.preferred) return false;

@@ -14,6 +14,8 @@ export const linkTiming = {
   silentMs: 1_500,
   /** A path that answers no ping for this long, although things come from it, works one way only. */
   unprovedMs: 1_900,
+  /** A path that has not answered a ping for this long is not moved to, while another one has. */
+  doubtMs: 400,
   /** Unacknowledged data without progress for this long: the path is left. */
   stallMs: 1_800,
   /** Between two acknowledgements, while less than `ackEvery` comes. The first after a pause goes at once. */
@@ -27,6 +29,8 @@ export const linkTiming = {
   /** A failing path is avoided for twice as long after each failure, from the first of these to the second. */
   penaltyMs: 2_000,
   longestPenaltyMs: 60_000,
+  /** When no path has worked for this long, that is nobody's failure. */
+  outageMs: 3_000,
   /** Data has to wait for this long before a path is judged by how fast it delivers. */
   crawlMs: 2_500,
   /** A path that delivered too slowly is avoided; doubled each time, from the first of these to the second. */

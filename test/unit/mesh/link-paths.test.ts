@@ -171,6 +171,62 @@ describe('when the active path falls silent', () => {
     expect(a.mesh.status(idb.id).state).toBe('up');
   });
 
+  test.each(['held', 'dropped'] as const)(
+    'together with the next best (%s), the link is on the third within two seconds [LINK-22]',
+    async (what) => {
+      const direct = await open('direct', 5);
+      const p2p = await open('p2p');
+      await open('gateway', 20);
+      await wait(3_000);
+      for (let after = 0; after < 3_000; after += 333) {
+        a.send(b, `before ${after}`);
+        await wait(6_000 + after);
+        expect(path(a)).toBe('direct');
+        trouble([...direct, ...p2p], what);
+        const text = `after ${after}`;
+        a.send(b, text);
+        b.send(a, text);
+        const at = time.now;
+        await wait(3_000);
+        for (const node of [a, b]) {
+          const got = node.got.find((one) => one.text === text);
+          expect((got?.at ?? Number.POSITIVE_INFINITY) - at).toBeLessThan(2_000);
+        }
+        for (const end of [...direct, ...p2p]) end.mend();
+        for (let i = 0; i < 20 && path(a) !== 'direct'; i++) await wait(10_000);
+      }
+    },
+  );
+
+  test('together with all others, none is blamed: the best is in use again soon after they are back [LINK-25]', async () => {
+    const direct = await open('direct', 5);
+    const gateway = await open('gateway', 20);
+    await wait(3_000);
+    for (let i = 0; i < 5; i++) {
+      const all = [...direct, ...gateway];
+      trouble(all, 'dropped');
+      a.send(b, `${i}`);
+      await wait(20_000);
+      for (const end of all) end.mend();
+      await wait(8_000);
+      expect([path(a), path(b)]).toEqual(['direct', 'direct']);
+    }
+    expect(b.texts).toEqual(['0', '1', '2', '3', '4']);
+  });
+
+  test('what it held back meanwhile is no measure of it: it is in use again as soon as it may be [LINK-24]', async () => {
+    const direct = await open('direct', 5);
+    await open('gateway', 10);
+    await wait(3_000);
+    trouble(direct, 'held');
+    a.send(b, 'over the other one');
+    await wait(6_000);
+    expect(path(a)).toBe('gateway');
+    for (const end of direct) end.mend();
+    await wait(5_000);
+    expect([path(a), path(b)]).toEqual(['direct', 'direct']);
+  });
+
   test('it is not used again at once when it comes back, and less soon each time [LINK-25]', async () => {
     const p2p = await open('p2p');
     await open('gateway', 20);
