@@ -9,16 +9,15 @@ import type { Installation } from '../process/installation.ts';
 import { afterRollback, readPointer, whileTried, writePointer } from '../process/installation.ts';
 import type { UpgradeJournal, UpgradeStep } from '../process/upgrade-journal.ts';
 import { isFinished, readUpgrade, upgradeLock, writeUpgrade } from '../process/upgrade-journal.ts';
+import { DaemonRunner, runByService } from './daemon-runner.ts';
 import { type Baseline, baselineOf, whatIsMissing } from './health.ts';
-import { askDaemon, daemonEntry, daemonPid, pause, stopDaemon } from './local-daemon.ts';
+import { askDaemon, daemonEntry, daemonPid, pause } from './local-daemon.ts';
 import { readyPid, takeOverVariable } from './take-over.ts';
 
 /** The new daemon has so long to be well. */
 const healthMs = 30_000;
 /** It has to stay well for so long before the upgrade is decided. */
 const soakMs = 1_000;
-/** A daemon that does not end on SIGTERM is killed after this. */
-const stopMs = 8_000;
 /** The old daemon, which is known to work, has so long to come back. */
 const returnMs = 60_000;
 /** One answer of a daemon that is well takes a few milliseconds. */
@@ -83,8 +82,7 @@ class Supervisor {
     const baseline = await this.#baseline();
     this.#switch();
     const log = logEnd(this.#home);
-    const pid = this.#runsNew() ? daemonPid(this.#home) : await this.#startNew(log);
-    await this.#stopOld();
+    const pid = this.#runsNew() ? daemonPid(this.#home) : await this.#exchange(log);
     const status = await this.#watch(pid, log, baseline);
     this.#log.info('the new version is well', { version: status.version, pid: status.pid });
     const kept = await this.#liveSessions();
@@ -102,7 +100,7 @@ class Supervisor {
     await askDaemon(this.#home, 'machine.start', {}, probeMs);
     const status = await askDaemon(this.#home, 'daemon.status', {}, answerMs);
     const found = baselineOf(status, await this.#liveSessions());
-    this.#note({ baseline: found });
+    this.#note({ baseline: found, byService: await runByService(this.#home) });
     return found;
   }
 
@@ -113,11 +111,19 @@ class Supervisor {
     this.#step('switched');
   }
 
-  async #stopOld(): Promise<void> {
-    if (this.#runsNew()) return;
+  /** The new daemon instead of the old one; its pid, where it is known. */
+  async #exchange(log: number): Promise<number | undefined> {
+    const runner = this.#runner();
+    // A service starts its daemon itself, and one at a time.
+    const ready = runner.byService ? undefined : await this.#startNew(log);
     this.#note({ stoppedAt: this.#journal.stoppedAt ?? Date.now() });
-    await stopDaemon(this.#home, stopMs);
+    await runner.stop();
     this.#step('stopped');
+    return ready ?? (await runner.start(this.#journal.to));
+  }
+
+  #runner(): DaemonRunner {
+    return new DaemonRunner(this.#home, this.#journal.byService, this.#log);
   }
 
   /** The new daemon loads its code beside the old one: what does not even start is found before anything is stopped. */
@@ -150,9 +156,9 @@ class Supervisor {
     while (performance.now() < giveUpAt) {
       if (watched === undefined || processStart(watched) === undefined) {
         // A service manager may have been quicker with one of its own.
-        const other = daemonPid(this.#home);
-        if (other === undefined) throw whyItEnded(this.#home, log);
-        watched = other;
+        watched = daemonPid(this.#home);
+        // A service may take a moment to start it, and starts it again where it ends.
+        if (watched === undefined && !this.#runner().byService) throw whyItEnded(this.#home, log);
       }
       const found = await this.#look(baseline);
       if ('status' in found) {
@@ -166,6 +172,7 @@ class Supervisor {
       }
       await pause();
     }
+    if (daemonPid(this.#home) === undefined) throw await this.#runner().whyItEnded(log);
     throw new NiiaError('failed', `the new daemon was not well within ${healthMs / 1_000} s: ${missing}`);
   }
 
@@ -185,16 +192,22 @@ class Supervisor {
   /** Starts the new headless server and has it open a terminal: whether new sessions will work is known now, not later. */
   async #probe(): Promise<void> {
     await askDaemon(this.#home, 'machine.start', {}, probeMs);
-    const { output } = await askDaemon(this.#home, 'headless.probe', {}, probeMs);
-    this.#log.info('a terminal of the new headless server works', { output });
+    try {
+      const { output } = await askDaemon(this.#home, 'headless.probe', {}, probeMs);
+      this.#log.info('a terminal of the new headless server works', { output });
+    } catch (error) {
+      // An older version, on purpose: it is not asked for more than it knows.
+      if (!(error instanceof NiiaError) || error.code !== 'unknown_method') throw error;
+      this.#log.warn('the new version cannot be asked to open a terminal', { error });
+    }
   }
 
   async #rollBack(reason: string): Promise<void> {
     const { from, to } = this.#journal;
     this.#log.warn('the upgrade is rolled back', { reason });
     this.#note({ step: 'rolling_back', reason });
-    if (daemonPid(this.#home) !== undefined && daemonEntry(this.#home) !== from.entry)
-      await stopDaemon(this.#home, stopMs);
+    // Where the old daemon still runs, it was not touched yet. A service must not go on starting the new one.
+    if (daemonEntry(this.#home) !== from.entry) await this.#runner().stop();
     const pointer = readPointer(this.#home);
     const before = pointer?.entry === to.entry ? afterRollback(pointer) : undefined;
     if (before) writePointer(this.#home, before);
@@ -209,14 +222,14 @@ class Supervisor {
   async #comeBack(from: Installation): Promise<void> {
     const giveUpAt = performance.now() + returnMs;
     const log = logEnd(this.#home);
-    let pid = daemonPid(this.#home) ?? spawnDaemon(this.#home, from);
+    const runner = this.#runner();
+    let pid = daemonPid(this.#home) ?? (await runner.start(from));
     while (performance.now() < giveUpAt) {
       const found = await this.#runsAgain(from);
       if (found) return;
-      if (processStart(pid) === undefined) {
-        const other = daemonPid(this.#home);
-        if (other === undefined) throw whyItEnded(this.#home, log);
-        pid = other;
+      if (pid === undefined || processStart(pid) === undefined) {
+        pid = daemonPid(this.#home);
+        if (pid === undefined && !runner.byService) throw whyItEnded(this.#home, log);
       }
       await pause();
     }

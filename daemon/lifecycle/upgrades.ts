@@ -180,7 +180,15 @@ export class Upgrades {
       from: thisInstallation,
       to,
       step: 'prepared',
-      ...{ attempts: 0, baseline: null, stoppedAt: null, daemonDownMs: null, sessionsKept: null, reason: null },
+      ...{
+        attempts: 0,
+        baseline: null,
+        byService: false,
+        stoppedAt: null,
+        daemonDownMs: null,
+        sessionsKept: null,
+        reason: null,
+      },
     };
     writeUpgrade(home, journal);
     const supervisor = startSupervisor(home, journal);

@@ -30,6 +30,8 @@ const journalSchema = v.object({
   attempts: v.number(),
   /** What was there before, and has to be there after. */
   baseline: v.nullable(v.object({ links: v.number(), sessions: v.array(v.string()), headless: v.array(v.string()) })),
+  /** A service manager runs the daemon, and is to run the next one. */
+  byService: v.optional(v.boolean(), false),
   /** When the old daemon was told to stop; milliseconds since 1970. */
   stoppedAt: v.nullable(v.number()),
   daemonDownMs: v.nullable(v.number()),

@@ -1,0 +1,72 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Builds } from '../../support/builds.ts';
+import { Counters } from '../../support/counter.ts';
+import { endLeftovers, TestMachine } from '../../support/machine.ts';
+import { UserManager, whyNoUserManager } from '../../support/user-manager.ts';
+
+let folder: string;
+let builds: Builds;
+let newer: string;
+let manager: UserManager;
+let machine: TestMachine;
+
+describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 240_000 }, () => {
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
+    builds = new Builds(folder);
+    newer = builds.make('9.0.0');
+    manager = await UserManager.start(join(folder, 'account'));
+    const home = join(folder, 'home');
+    mkdirSync(home, { mode: 0o700 });
+    machine = new TestMachine('served', home);
+    machine.prefix = manager.prefix;
+    Object.assign(machine.env, { HOME: manager.home, XDG_RUNTIME_DIR: '/run/user/0' });
+    delete machine.env['XDG_CONFIG_HOME'];
+    await machine.ok('up', '--direct', 'off', '--p2p', 'off', '--lan', 'off');
+    await machine.ok('service', 'install');
+  }, 180_000);
+  afterAll(async () => {
+    await manager?.stop();
+    if (machine) endLeftovers(machine.home);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const running = async (): Promise<unknown[]> => {
+    const status = await machine.json<{ version: string; pid: number }>('status');
+    const service = await machine.json<{ running: boolean; pid: number }>('service', 'status');
+    return [status['version'], service['running'], service['pid'] === status['pid']];
+  };
+
+  test('is upgraded with its sessions, and systemd looks after the new daemon', async () => {
+    const counters = new Counters(machine);
+    await counters.start(1);
+    const bundle = builds.bundle(newer, folder, '--target', 'any');
+    const outcome = await machine.json<{ from: string }>('upgrade', '--bundle', bundle);
+    expect(outcome).toMatchObject({ to: '9.0.0', sessionsKept: 1, rolledBack: false });
+    expect(await running()).toEqual(['9.0.0', true, true]);
+    await counters.check();
+
+    if (!process.env['NIIA_TEST_FULL']) return;
+    const broken = builds.breakIt(newer, 'throws', {
+      command: 'daemon',
+      code: "throw new Error('broken on purpose');",
+    });
+    const failed = await machine.run(
+      ['--json', 'upgrade', '--bundle', builds.bundle(broken, folder, '--target', 'any')],
+      {
+        timeoutMs: 150_000,
+      },
+    );
+    expect(failed.code).toBe(1);
+    expect(JSON.parse(failed.stdout.toString())).toMatchObject({
+      rolledBack: true,
+      sessionsKept: 1,
+      reason: expect.stringContaining('broken on purpose'),
+    });
+    expect(await running()).toEqual(['9.0.0', true, true]);
+    await counters.check();
+  });
+});
