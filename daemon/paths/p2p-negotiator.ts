@@ -99,6 +99,11 @@ export class P2pNegotiator {
     }
   }
 
+  /** Nothing could carry an offer or an answer of this attempt, so that nobody will answer it. */
+  undelivered(connection: string): void {
+    if (connection === this.#attempt?.connection) this.#failed('nothing could carry the offer there', false);
+  }
+
   close(): void {
     this.#closed = true;
     this.#attempt?.rtc?.close();

@@ -253,7 +253,11 @@ export class PathMaker {
     this.#o.carriers
       .send(machine, signal)
       .then((sent) => {
-        if (!sent) this.#o.log.debug('a signal could not be sent', { machine, type: signal.type });
+        if (sent) return;
+        this.#o.log.debug('a signal could not be sent', { machine, type: signal.type });
+        if (signal.type === 'p2p' && signal.signal.type !== 'candidate') {
+          this.#ways.get(machine)?.p2p?.undelivered(signal.connection);
+        }
       })
       .catch((error: unknown) => this.#o.log.debug('a signal could not be sent', { machine, error }));
   }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Home } from '../../../daemon/home/home.ts';
 import { AddressBook } from '../../../daemon/paths/address-book.ts';
 import { Carriers } from '../../../daemon/paths/carrier.ts';
@@ -9,6 +9,9 @@ import { PathMaker } from '../../../daemon/paths/path-maker.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 
 let root: string;
+let offers: number;
+/** Whether what carries signals gets them there. */
+let carried: boolean;
 let maker: PathMaker;
 let dialled: string[];
 let book: AddressBook;
@@ -16,6 +19,8 @@ let book: AddressBook;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'niia-paths-'));
   dialled = [];
+  offers = 0;
+  carried = false;
   book = new AddressBook(new Home(root), { warn: () => undefined });
   maker = new PathMaker({
     self: 'a',
@@ -28,8 +33,13 @@ beforeEach(() => {
       dialled.push(url);
       return Promise.reject(new NiiaError('offline', 'nobody listens'));
     },
-    webrtc: undefined,
-    carriers: new Carriers([]),
+    webrtc: {
+      open: (initiator, events) => {
+        if (initiator) events.signal({ type: 'offer', sdp: `offer ${++offers}` });
+        return { signal: () => undefined, close: () => undefined };
+      },
+    },
+    carriers: new Carriers([{ name: 'test', reaches: () => true, send: async () => carried }]),
     addresses: () => ({ urls: [], computer: 'here' }),
     changed: () => undefined,
     log: { debug: () => undefined },
@@ -66,5 +76,30 @@ describe('the addresses that a machine tells', () => {
     expect(dialled.length).toBeGreaterThan(5);
     expect(dialled.length).toBeLessThan(20);
     expect(book.of('b').map(({ url }) => url)).toEqual(['wss://10.0.0.9:7447']);
+  });
+});
+
+describe('an offer', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    maker.setMachines([]);
+    offers = 0;
+  });
+  afterEach(() => void vi.useRealTimers());
+
+  it('that nothing could carry is made anew soon: whoever could carry it then may be there [SIG-6]', async () => {
+    maker.setMachines(['c']);
+    await vi.advanceTimersByTimeAsync(2_500);
+    expect(offers).toBe(2);
+    carried = true;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(offers).toBe(3);
+  });
+
+  it('that arrived is waited for [SIG-6]', async () => {
+    carried = true;
+    maker.setMachines(['c']);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(offers).toBe(1);
   });
 });
