@@ -65,6 +65,13 @@ module.exports = {
       to: { path: '^daemon/(mesh|team|core|gateway)/' },
     },
     {
+      name: 'files-know-no-network',
+      severity: 'error',
+      comment: 'Copies are two ends that talk in records; who they are and over what is for others to say.',
+      from: { path: '^daemon/files/' },
+      to: { path: '^daemon/(mesh|team|paths|core|gateway|headless|cli)/' },
+    },
+    {
       name: 'shared-does-no-io',
       severity: 'error',
       from: { path: '^shared/' },

@@ -1,5 +1,5 @@
 import type { Topic } from './parse.ts';
-import { isHidden, isRemote, optionsOf, usageOf } from './parse.ts';
+import { isHidden, isRemote, namesMachines, optionsOf, usageOf } from './parse.ts';
 import type { CommandSpec, OptionSpec } from './spec.ts';
 import { commonOptions } from './spec.ts';
 import type { CommandName } from './specs/all.ts';
@@ -30,6 +30,7 @@ function overview(): string {
 function remoteHelp(): string {
   const remotes = commandNames.filter((name) => isRemote(name) && !isHidden(name) && !isAlias(name));
   const lines = remotes.map((name): [string, string] => [`remote ${name} M`, specs[name].summary]);
+  for (const name of commandNames.filter(namesMachines)) lines.push([`remote ${name}`, specs[name].summary]);
   lines.unshift(['remote status list', specs['remote status list'].summary]);
   return `niia remote X M … does X on machine M; it is the same as niia X --machine M …\n\n${columns(lines)}`;
 }
@@ -55,7 +56,10 @@ function isAlias(name: CommandName): boolean {
 
 function shortUsage(name: CommandName): string {
   const spec: CommandSpec = specs[name];
-  return [name, ...spec.args].join(' ') + (spec.rest === undefined ? '' : ` [-- ${spec.rest}]`);
+  return (
+    [name, ...spec.args, ...(spec.words === undefined ? [] : [spec.words])].join(' ') +
+    (spec.rest === undefined ? '' : ` [-- ${spec.rest}]`)
+  );
 }
 
 function optionLines(options: Readonly<Record<string, OptionSpec>>): string {

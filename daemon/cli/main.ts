@@ -8,6 +8,7 @@ import { bundle, supervise } from './commands/bundle.ts';
 import { complete } from './commands/complete.ts';
 import { completion } from './commands/completion.ts';
 import * as config from './commands/config.ts';
+import { copy } from './commands/copy.ts';
 import { doctor } from './commands/doctor.ts';
 import { down } from './commands/down.ts';
 import { join } from './commands/join.ts';
@@ -82,6 +83,7 @@ const commands: Commands = {
   bundle,
   'upgrade-supervisor': supervise,
   ask,
+  cp: copy,
   mcp,
   completion,
   __complete: complete,

@@ -129,6 +129,9 @@ function findRemote(words: readonly string[]): { command: CommandName; remote: b
     return { command: 'remote status list', remote: false, used: third === undefined ? 2 : 3 };
   }
   if (second !== undefined && isCommand(second) && isRemote(second)) return { command: second, remote: true, used: 2 };
+  if (second !== undefined && isCommand(second) && namesMachines(second)) {
+    return { command: second, remote: false, used: 2 };
+  }
   const two = `${second} ${third}`;
   if (isCommand(two) && isRemote(two)) return { command: two, remote: true, used: 3 };
   throw new NiiaError(
@@ -145,6 +148,12 @@ export function isRemote(name: CommandName): boolean {
   return spec.remote === true;
 }
 
+/** Whether its arguments say where, so that it stands behind `remote` as it is. */
+export function namesMachines(name: CommandName): boolean {
+  const spec: CommandSpec = specs[name];
+  return spec.namesMachines === true;
+}
+
 export function isHidden(name: CommandName): boolean {
   const spec: CommandSpec = specs[name];
   return spec.hidden === true;
@@ -159,7 +168,7 @@ export function optionsOf(name: CommandName): Record<string, OptionSpec> {
 /** `niia write [TEXT] [options]`, as a person would type it. */
 export function usageOf(name: CommandName, remote: boolean): string {
   const spec: CommandSpec = specs[name];
-  const args = [...(remote ? ['M'] : []), ...spec.args];
+  const args = [...(remote ? ['M'] : []), ...spec.args, ...(spec.words === undefined ? [] : [spec.words])];
   const rest = spec.rest === undefined ? '' : ` [-- ${spec.rest}]`;
   return ['niia', ...(remote ? ['remote'] : []), name, ...args, '[options]'].join(' ') + rest;
 }
@@ -212,7 +221,8 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
     machine = args.shift();
     if (machine === undefined) throw new NiiaError('usage', `niia remote ${command} needs a machine`, usage);
   }
-  checkArgs(command, args, usage);
+  if (spec.words === undefined) checkArgs(command, args, usage);
+  else rest = args;
   const timeout = options['timeout'];
   return {
     do: 'run',

@@ -23,12 +23,16 @@ export interface CommandSpec {
   argCompletes?: readonly Completes[];
   /** Name of the words after `--`, for commands that take some. */
   rest?: string;
+  /** Name of its arguments where it takes any number of them; they come as `rest`. */
+  words?: string;
   options: Readonly<Record<string, OptionSpec>>;
   examples: readonly string[];
   /** What a reader of the help must know beyond the options. */
   notes?: readonly string[];
   /** It takes `--machine M`, and `niia remote X M` is the same command. */
   remote?: boolean;
+  /** Its arguments name the machines: `niia remote X` is the same command. */
+  namesMachines?: boolean;
   /** Left out of help and completion. */
   hidden?: boolean;
 }

@@ -6,6 +6,7 @@ import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.t
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import { examine } from '../doctor/doctor.ts';
+import type { Copies } from '../files/copies.ts';
 import type { ConfigStore } from '../home/config.ts';
 import type { Home } from '../home/home.ts';
 import type { Upgrades } from '../lifecycle/upgrades.ts';
@@ -31,6 +32,7 @@ export interface HandlersOptions {
   membership: Membership;
   network: Network;
   upgrades: Upgrades;
+  copies: Copies;
   config: ConfigStore;
   report: () => MachineReport;
   reportChanges: Changes;
@@ -56,6 +58,9 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
       return { machine: o.machineName(), headless: 'running', pid, started };
     },
     'doctor.run': async () => await examine({ home: o.home }),
+    'copy.look': (call) => o.copies.look(call),
+    'copy.put': (call, asker) => o.copies.put(call, asker),
+    'copy.get': (call, asker) => o.copies.get(call, asker),
     'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
     'config.set': async ({ params }) => {
       await set(o, params.key, params.value);

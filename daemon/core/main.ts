@@ -6,6 +6,7 @@ import type { IncomingCall, Principal } from '../../shared/rpc/call.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
+import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
 import { writeAtomically } from '../home/files.ts';
@@ -147,6 +148,7 @@ class Daemon {
         membership: this.#membership,
         network: this.#network,
         upgrades: this.#upgrades,
+        copies: new Copies(home),
         config: this.#config,
         report: () => this.#report(),
         reportChanges: this.#reportChanges,

@@ -15,6 +15,10 @@ const special: { [M in SpecialMethod]: (params: unknown, config: Config) => Role
   // Which sessions an operator may end is decided where their owners are known, in the headless server.
   'session.kill': () => 'operator',
   'machine.ask': (_, config) => config.ask,
+  // Whoever may run a command may copy, and the other way round.
+  'copy.look': (_, config) => config.ask,
+  'copy.put': (_, config) => config.ask,
+  'copy.get': (_, config) => config.ask,
 };
 
 /** Throws `denied` unless `who` may have `method` served on this machine. The default is no. */
@@ -27,7 +31,7 @@ export function authorize(method: MethodName, params: unknown, who: Principal, c
   const needed = isSpecial(method) ? special[method](params, config) : leastRole(access);
   if (roles.indexOf(who.role) >= roles.indexOf(needed)) return;
   const hint =
-    method === 'machine.ask' && who.role === 'operator'
+    isSpecial(method) && special[method](params, { ...config, ask: 'operator' }) !== needed && who.role === 'operator'
       ? "An admin can change that with: niia team role; the machine's owner with: niia config set ask operator"
       : `An admin can change that with: niia team role ${who.name} ${needed}`;
   throw new NiiaError('denied', `${who.name} is ${article(who.role)} here; ${method} needs ${article(needed)}`, hint);

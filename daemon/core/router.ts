@@ -121,7 +121,22 @@ function subject(call: IncomingCall): string {
   if ('signed' in p && typeof p.signed === 'object' && p.signed !== null && 'body' in p.signed) {
     return String(p.signed.body).slice(0, 2_000);
   }
-  const told = ['session', 'name', 'argv', 'command', 'machine', 'role', 'key', 'signal', 'readOnly', 'id', 'offer'];
+  const told = [
+    'session',
+    'name',
+    'argv',
+    'command',
+    'machine',
+    'role',
+    'key',
+    'signal',
+    'readOnly',
+    'id',
+    'offer',
+    'into',
+    'names',
+    'sources',
+  ];
   const parts = Object.entries(p).filter(([key, value]) => told.includes(key) && value !== undefined);
   return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts)).slice(0, 2_000);
 }

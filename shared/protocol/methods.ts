@@ -1,5 +1,6 @@
 import type * as v from 'valibot';
 import { askMethods } from './ask-methods.ts';
+import { copyMethods } from './copy-methods.ts';
 import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
@@ -10,6 +11,7 @@ import { upgradeMethods } from './upgrade-methods.ts';
 export const methods = {
   ...sessionMethods,
   ...askMethods,
+  ...copyMethods,
   ...machineMethods,
   ...doctorMethods,
   ...pathMethods,

@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
-import { isErrno } from '../../home/files.ts';
 import type { Run } from '../context.ts';
+import { exactBytes } from '../exact-bytes.ts';
 import type { Specs } from '../specs/all.ts';
 import { whichSession } from '../which-session.ts';
 
@@ -20,7 +19,10 @@ export const write: Run<Specs['write']> = async ({ args: [text], options }, { da
       'niia write --session S TEXT, or --stdin for bytes from the input',
     );
   }
-  const source = text === undefined ? inputChunks() : pieces(exactBytes(text));
+  const source =
+    text === undefined
+      ? inputChunks()
+      : pieces(exactBytes(text, 'Give such bytes on the input: niia write --session S --stdin'));
   const named = whichSession(daemon, options.session);
   const cwd = named === undefined && (await daemon.isHere()) ? process.cwd() : undefined;
   const client = randomUUID();
@@ -51,36 +53,4 @@ function merged(receipts: readonly Receipt[]): Receipt & { receipts: string[] } 
   if (!first || !last) throw new NiiaError('internal', 'nothing was typed and nothing failed');
   const bytes = receipts.reduce((sum, { bytes }) => sum + bytes, 0);
   return { ...first, bytes, receipt: last.receipt, receipts: receipts.map(({ receipt }) => receipt) };
-}
-
-/**
- * The bytes of an argument as they were given. Node decodes arguments as UTF-8; where that lost something, Linux still
- * has them.
- */
-function exactBytes(text: string): Uint8Array {
-  if (!text.includes('\ufffd')) return Buffer.from(text);
-  const given = rawArguments();
-  const raw = given?.[given.length - (process.argv.length - process.argv.indexOf(text))];
-  if (raw?.toString() === text) return raw;
-  throw new NiiaError(
-    'usage',
-    'TEXT is not valid UTF-8',
-    'Give such bytes on the input: niia write --session S --stdin',
-  );
-}
-
-function rawArguments(): Buffer[] | undefined {
-  try {
-    const line = readFileSync('/proc/self/cmdline');
-    const words: Buffer[] = [];
-    for (let at = 0; at < line.length; ) {
-      const end = line.indexOf(0, at);
-      words.push(line.subarray(at, end));
-      at = end + 1;
-    }
-    return words;
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
 }

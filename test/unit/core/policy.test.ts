@@ -31,6 +31,9 @@ describe('what another machine may do here', () => {
     'session.wait': 'viewer',
     'session.attach': 'operator',
     'machine.ask': 'admin',
+    'copy.look': 'admin',
+    'copy.put': 'admin',
+    'copy.get': 'admin',
     'headless.holdsAsk': 'viewer',
     'headless.info': 'viewer',
     'headless.stop': 'admin',
@@ -82,8 +85,10 @@ describe('what another machine may do here', () => {
     expect(may('viewer', 'session.attach', { readOnly: 'yes' })).toBe(false);
   });
 
-  it('lets operators ask where the owner allowed it', () => {
-    expect(may('operator', 'machine.ask', {}, { ...config, ask: 'operator' })).toBe(true);
-    expect(may('viewer', 'machine.ask', {}, { ...config, ask: 'operator' })).toBe(false);
+  it('lets operators ask and copy where the owner allowed it', () => {
+    for (const method of ['machine.ask', 'copy.look', 'copy.put', 'copy.get'] as const) {
+      expect(may('operator', method, {}, { ...config, ask: 'operator' })).toBe(true);
+      expect(may('viewer', method, {}, { ...config, ask: 'operator' })).toBe(false);
+    }
   });
 });

@@ -1,0 +1,366 @@
+import { lstat, lutimes, mkdir, rename, rm, symlink } from 'node:fs/promises';
+import { NiiaError } from '../../shared/errors.ts';
+import type { Answered, NameBytes, Sent } from '../../shared/protocol/copy-methods.ts';
+import { isErrno } from '../home/files.ts';
+import { Folder, FolderStack } from './folder.ts';
+import { fileMode, IncomingFile, writeSmall } from './incoming-file.ts';
+import { fromName, linkStaysWithin, safePath, shown } from './names.ts';
+import { type CopyReport, messageOf, type Place } from './sender.ts';
+import { joinPath } from './walk.ts';
+
+export interface ReceiverOptions {
+  into: Buffer;
+  /** What each source is to be called there. */
+  names: readonly Buffer[];
+  /** Where locks of files that are written are kept. */
+  locks: string;
+  send: (answer: Answered) => Promise<void>;
+  report: CopyReport;
+}
+
+/** Small files that are written at the same time. */
+const mostAtOnce = 32;
+const ackEntries = 128;
+const ackBytes = 1 << 20;
+
+/** What was said of an entry, in the order in which it came. */
+interface Done {
+  n: number;
+  place: Place | undefined;
+  done: boolean;
+}
+
+/**
+ * The receiving end of a copy. It believes nothing that it is told of names and links: every name is one name in a
+ * folder that is open, and no link is ever gone through.
+ */
+export class Receiver {
+  readonly #o: ReceiverOptions;
+  #root: Folder | undefined;
+  #stack: FolderStack | undefined;
+  readonly #order: Done[] = [];
+  readonly #writing = new Set<Promise<void>>();
+  #large: { n: number; file: IncomingFile; name: Buffer; size: number } | undefined;
+  #place: Place | undefined;
+  #next = 0;
+  #bytes = 0;
+  #told = { n: 0, bytes: 0 };
+  /** Below this nothing can be written, which was told once. */
+  #refused: { source: number; path: Buffer[] } | undefined;
+  #finished = false;
+
+  constructor(options: ReceiverOptions) {
+    this.#o = options;
+  }
+
+  /** The last entry that is done with: where a sender is to go on in another connection. */
+  get place(): Place | undefined {
+    return this.#place;
+  }
+
+  /** Whether all there is has come. */
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  async open(): Promise<void> {
+    try {
+      this.#root = await Folder.root(this.#o.into);
+    } catch (error) {
+      throw new NiiaError(
+        'io',
+        `${shown(this.#o.into)}: ${messageOf(error)}`,
+        'The folder to copy into must be there.',
+      );
+    }
+    this.#stack = new FolderStack(this.#root);
+  }
+
+  /** Takes one record. Throws where the sender breaks the rules; what cannot be written is told and passed over. */
+  async take(record: Sent, body: Uint8Array): Promise<void> {
+    switch (record.t) {
+      case 'total':
+        return this.#o.report.total(record.files, record.bytes);
+      case 'small':
+        return await this.#small(record, body);
+      case 'data':
+        return await this.#data(body);
+      case 'large':
+        return await this.#begin(record);
+      case 'from':
+        return await this.#largeStep((file) => file.from(record.offset));
+      case 'end':
+        return await this.#end(record.sha256);
+      case 'broken':
+        return await this.#broken(record.message);
+      case 'without':
+        this.#o.report.missed(
+          shown(Buffer.concat(record.path.flatMap((name) => [Buffer.from('/'), fromName(name)])).subarray(1)),
+          record.message,
+          record.warning,
+        );
+        return await this.#now(record, async () => undefined, undefined);
+      case 'folder':
+        return await this.#now(record, (names) => this.#folder(names, record.mode), 'folder');
+      case 'leave':
+        return await this.#now(record, (names) => this.#leave(names, record), undefined);
+      case 'link':
+        return await this.#now(record, (names) => this.#link(names, record.path.length - 1, record), 'link');
+      case 'done':
+        await Promise.all(this.#writing);
+        await this.#settleLarge();
+        await this.#root?.handle.sync().catch(ignoreWhereItCannot);
+        await this.#ack(true);
+        await this.#o.send({ t: 'done' });
+        this.#finished = true;
+    }
+  }
+
+  /** Closes everything; a large file under way is kept for the next time. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#writing);
+    await this.#large?.file.keep();
+    this.#large = undefined;
+    await this.#stack?.close();
+  }
+
+  async #small(record: Extract<Sent, { t: 'small' }>, body: Uint8Array): Promise<void> {
+    const done = this.#begun(record);
+    await this.#guarded(record, done, async (names) => {
+      const { folder, name } = await this.#locate(names);
+      const work = folder
+        .during(writeSmall(folder, name, body, record, record.sha256))
+        .then(() => this.#copied(done, 'file', body.length))
+        .catch((error: unknown) => this.#failed(record.n, done, names, error));
+      this.#writing.add(work);
+      void work.finally(() => this.#writing.delete(work));
+      if (this.#writing.size >= mostAtOnce) await Promise.race(this.#writing);
+      return 'later';
+    });
+  }
+
+  async #begin(record: Extract<Sent, { t: 'large' }>): Promise<void> {
+    const done = this.#begun(record);
+    await this.#guarded(record, done, async (names) => {
+      const { folder, name } = await this.#locate(names);
+      const file = await IncomingFile.begin(folder, name, record, this.#o.locks);
+      this.#large = {
+        n: record.n,
+        file,
+        name: Buffer.concat(names.flatMap((one) => [Buffer.from('/'), one])).subarray(1),
+        size: record.size,
+      };
+      try {
+        const have = await file.have();
+        await this.#o.send({ t: 'want', n: record.n, ...have });
+      } catch (error) {
+        this.#large = undefined;
+        await file.discard();
+        throw error;
+      }
+      return 'later';
+    });
+  }
+
+  async #data(bytes: Uint8Array): Promise<void> {
+    await this.#largeStep(async (file) => {
+      await file.write(bytes);
+      this.#bytes += bytes.length;
+      await this.#ack(false);
+    });
+  }
+
+  /** A step of the large file under way, where it was not given up: then what still comes of it is passed over. */
+  async #largeStep(step: (file: IncomingFile) => Promise<void>): Promise<void> {
+    const large = this.#large;
+    if (!large) return;
+    try {
+      await step(large.file);
+    } catch (error) {
+      this.#large = undefined;
+      await large.file.discard();
+      await this.#failed(large.n, this.#entry(large.n), [large.name], error);
+    }
+  }
+
+  async #end(sha256: string): Promise<void> {
+    const large = this.#large;
+    await this.#largeStep((file) => file.end(sha256));
+    if (!large || this.#large !== large) return;
+    this.#large = undefined;
+    await this.#copied(this.#entry(large.n), 'file', large.size, 0);
+  }
+
+  async #broken(message: string): Promise<void> {
+    const large = this.#large;
+    if (!large) return;
+    this.#large = undefined;
+    await large.file.discard();
+    this.#o.report.missed(shown(large.name), message, false);
+    await this.#settled(this.#entry(large.n));
+  }
+
+  /** A sender that goes on without having ended its large file has given it up. */
+  async #settleLarge(): Promise<void> {
+    if (this.#large) await this.#broken('the sender broke it off');
+  }
+
+  async #now(
+    record: Extract<Sent, { n: number }>,
+    work: (names: Buffer[]) => Promise<unknown>,
+    kind: 'folder' | 'link' | undefined,
+  ): Promise<void> {
+    const done = this.#begun(record);
+    await this.#guarded(record, done, async (names) => {
+      await work(names);
+      if (kind) await this.#copied(done, kind, 0);
+      else await this.#settled(done);
+      return 'now';
+    });
+  }
+
+  async #guarded(
+    record: Extract<Sent, { n: number }>,
+    done: Done,
+    work: (names: Buffer[]) => Promise<'now' | 'later'>,
+  ): Promise<void> {
+    await this.#settleLarge();
+    let names: Buffer[] = record.path.map(fromName);
+    try {
+      const below = safePath(record.path);
+      if (this.#isRefused(record.source, below)) {
+        if (record.t !== 'leave') {
+          this.#o.report.missed('', '', false);
+          await this.#o.send({ t: 'failed', n: record.n, message: '' });
+        }
+        return await this.#settled(done);
+      }
+      this.#refused = undefined;
+      const top = this.#o.names[record.source];
+      if (!top) throw new NiiaError('bad_request', `a copy has no source ${record.source}`);
+      names = [top, ...below];
+      await work(names);
+    } catch (error) {
+      if (record.t === 'folder') this.#refused = { source: record.source, path: record.path.map(fromName) };
+      await this.#failed(record.n, done, names, error);
+    }
+  }
+
+  #isRefused(source: number, path: readonly Buffer[]): boolean {
+    const refused = this.#refused;
+    return (
+      refused !== undefined &&
+      refused.source === source &&
+      refused.path.every((name, at) => path[at] !== undefined && name.equals(path[at]))
+    );
+  }
+
+  async #locate(names: readonly Buffer[]): Promise<{ folder: Folder; name: Buffer }> {
+    const name = names.at(-1);
+    if (!name || !this.#stack) throw new NiiaError('internal', 'a copy was not opened');
+    return { folder: await this.#stack.enter(names.slice(0, -1)), name };
+  }
+
+  async #folder(names: Buffer[], mode: number): Promise<void> {
+    const { folder, name } = await this.#locate(names);
+    try {
+      // Open for us until its entries are written.
+      await mkdir(folder.child(name), { mode: fileMode(mode) | 0o700 });
+    } catch (error) {
+      if (!isErrno(error, 'EEXIST')) throw error;
+      const stats = await lstat(folder.child(name));
+      if (!stats.isDirectory()) throw new NiiaError('denied', 'what is there is not a folder, and is left as it is');
+    }
+  }
+
+  async #leave(names: Buffer[], { mode, mtimeMs }: { mode: number; mtimeMs: number }): Promise<void> {
+    const { folder, name } = await this.#locate(names);
+    const left = await folder.open(name).catch((error: unknown) => {
+      // That it could not be made was told when it was entered.
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    });
+    if (!left) return;
+    try {
+      await this.#stack?.enter(names.slice(0, -1));
+      await left.handle.sync().catch(ignoreWhereItCannot);
+      await left.handle.chmod(mode & 0o3777);
+      await left.handle.utimes(new Date(), mtimeMs / 1000);
+    } finally {
+      await left.close();
+    }
+  }
+
+  async #link(
+    names: Buffer[],
+    depth: number,
+    { target, mtimeMs }: { target: NameBytes; mtimeMs: number },
+  ): Promise<void> {
+    const to = fromName(target);
+    if (!linkStaysWithin(to, depth))
+      throw new NiiaError('denied', `a link that leads out of the copy (to ${shown(to)})`);
+    const { folder, name } = await this.#locate(names);
+    const temporary = folder.child(Buffer.from(`.niia-cp-${process.pid}-${names.length}.link`));
+    await rm(temporary, { force: true });
+    await symlink(to, temporary);
+    try {
+      await lutimes(temporary, new Date(), mtimeMs / 1000);
+      await rename(temporary, folder.child(name));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  #begun({ t, n, source, path }: Extract<Sent, { n: number }>): Done {
+    if (n !== this.#next) throw new NiiaError('bad_request', 'the entries of a copy are out of order');
+    this.#next++;
+    // The end of a folder moves no place on: in order, the folder stands before what is in it.
+    const place = t === 'leave' ? undefined : { source, path: path.map(fromName) };
+    const done: Done = { n, place, done: false };
+    this.#order.push(done);
+    return done;
+  }
+
+  #entry(n: number): Done {
+    const entry = this.#order.find((one) => one.n === n);
+    if (!entry) throw new NiiaError('internal', 'an entry of a copy is not known');
+    return entry;
+  }
+
+  async #copied(done: Done, kind: 'file' | 'folder' | 'link', bytes: number, fresh = bytes): Promise<void> {
+    this.#bytes += fresh;
+    this.#o.report.copied(kind, bytes);
+    await this.#settled(done);
+  }
+
+  async #failed(n: number, done: Done, names: readonly Buffer[], error: unknown): Promise<void> {
+    const path = joinPath(this.#o.into, Buffer.concat(names.flatMap((name) => [Buffer.from('/'), name])).subarray(1));
+    const message = messageOf(error);
+    this.#o.report.missed(shown(path), message, false);
+    await this.#o.send({ t: 'failed', n, message });
+    await this.#settled(done);
+  }
+
+  async #settled(done: Done): Promise<void> {
+    done.done = true;
+    while (this.#order[0]?.done) {
+      const first = this.#order.shift();
+      if (first?.place) this.#place = first.place;
+    }
+    await this.#ack(false);
+  }
+
+  async #ack(now: boolean): Promise<void> {
+    const n = this.#order[0]?.n ?? this.#next;
+    this.#o.report.progress(this.#bytes);
+    if (!now && n - this.#told.n < ackEntries && this.#bytes - this.#told.bytes < ackBytes) return;
+    this.#told = { n, bytes: this.#bytes };
+    await this.#o.send({ t: 'ack', n, bytes: this.#bytes });
+  }
+}
+
+/** Some systems cannot wait for a folder to be on disk. */
+function ignoreWhereItCannot(error: unknown): void {
+  if (!isErrno(error, 'EINVAL', 'EISDIR', 'EPERM', 'EBADF', 'ENOTSUP')) throw error;
+}
