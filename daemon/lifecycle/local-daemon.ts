@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { MethodName, ParamsOf, ResultOf } from '../../shared/protocol/methods.ts';
 import { ask } from '../../shared/rpc/client.ts';
-import { readIfThere } from '../home/files.ts';
+import { isErrno, readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { lockHolder } from '../home/lock.ts';
 import { processStart } from '../home/process-identity.ts';
@@ -54,9 +54,18 @@ export async function stopDaemon(home: Home, patienceMs: number): Promise<void> 
   let asked: NodeJS.Signals | undefined;
   while (same()) {
     const wanted = performance.now() < until ? 'SIGTERM' : 'SIGKILL';
-    if (asked !== wanted) process.kill(pid, wanted);
+    if (asked !== wanted) signalIfThere(pid, wanted);
     asked = wanted;
     await pause();
+  }
+}
+
+/** It may end by itself, or by another hand, at any moment. */
+export function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
   }
 }
 

@@ -12,7 +12,7 @@ import { isFinished, readUpgrade, upgradeLock, writeUpgrade } from '../process/u
 import { DaemonRunner, runByService } from './daemon-runner.ts';
 import { type Baseline, baselineOf, whatIsMissing } from './health.ts';
 import { askDaemon, daemonEntry, daemonPid, pause } from './local-daemon.ts';
-import { readyPid, takeOverVariable } from './take-over.ts';
+import { dismiss, readyPid, takeOverVariable } from './take-over.ts';
 
 /** The new daemon has so long to be well. */
 const healthMs = 30_000;
@@ -114,12 +114,13 @@ class Supervisor {
   /** The new daemon instead of the old one; its pid, where it is known. */
   async #exchange(log: number): Promise<number | undefined> {
     const runner = this.#runner();
-    // A service starts its daemon itself, and one at a time.
-    const ready = runner.byService ? undefined : await this.#startNew(log);
+    const ready = await this.#startNew(log);
+    // A service starts its daemon itself: this one has shown that it would start.
+    if (runner.byService) await dismiss(this.#home, ready);
     this.#note({ stoppedAt: this.#journal.stoppedAt ?? Date.now() });
     await runner.stop();
     this.#step('stopped');
-    return ready ?? (await runner.start(this.#journal.to));
+    return runner.byService ? await runner.start(this.#journal.to) : ready;
   }
 
   #runner(): DaemonRunner {
@@ -134,7 +135,7 @@ class Supervisor {
     while (readyPid(this.#home) !== pid) {
       if (processStart(pid) === undefined) throw whyItEnded(this.#home, log);
       if (performance.now() > giveUpAt) {
-        process.kill(pid, 'SIGKILL');
+        await dismiss(this.#home, pid);
         throw new NiiaError('failed', `the new daemon was not ready to take over within ${healthMs / 1_000} s`);
       }
       await pause();

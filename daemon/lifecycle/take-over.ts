@@ -3,8 +3,9 @@ import { NiiaError } from '../../shared/errors.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock, type Lock } from '../home/lock.ts';
+import { processStart } from '../home/process-identity.ts';
 import { readUpgrade } from '../process/upgrade-journal.ts';
-import { pause } from './local-daemon.ts';
+import { pause, signalIfThere } from './local-daemon.ts';
 
 /** Names the upgrade for which a daemon is started while the old one still runs. */
 export const takeOverVariable = 'NIIA_TAKE_OVER';
@@ -42,6 +43,15 @@ export async function takeOver(home: Home, upgrade: string): Promise<Lock> {
 export function readyPid(home: Home): number | undefined {
   const text = readIfThere(readyFile(home));
   return text === undefined ? undefined : Number(text);
+}
+
+/** Ends a daemon that waits for its turn. */
+export async function dismiss(home: Home, pid: number): Promise<void> {
+  while (processStart(pid) !== undefined) {
+    signalIfThere(pid, 'SIGKILL');
+    await pause();
+  }
+  rmSync(readyFile(home), { force: true });
 }
 
 function isWanted(home: Home, upgrade: string): boolean {
