@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   appendFileSync,
@@ -97,7 +98,6 @@ describe('a copy of a tree', () => {
     writeFileSync(join(from, 't', 'a'), 'a');
     symlinkSync('/etc/passwd', join(from, 't', 'b'));
     symlinkSync('x/../../..', join(from, 't', 'c'));
-    const { execFileSync } = await import('node:child_process');
     execFileSync('mkfifo', [join(from, 't', 'd')]);
     writeFileSync(join(from, 't', 'e'), 'e');
     const { sent } = await copy({ sources: [join(from, 't'), join(from, 'none')], into, names: ['t', 'none'] });
@@ -222,6 +222,30 @@ describe('a large file', () => {
     expect(sent.failed).toEqual([expect.stringContaining('not those that were sent')]);
     expect(readdirSync(into)).toEqual([]);
   });
+});
+
+describe('a disk that is full', () => {
+  test.skipIf(process.getuid?.() !== 0)(
+    'costs the file that did not fit, not what was there, and not the others [COPY-2]',
+    async () => {
+      const [from, into] = [scratch(), scratch()];
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', into]);
+      try {
+        mkdirSync(join(into, 't'));
+        writeFileSync(join(into, 't', 'large'), 'what was there');
+        mkdirSync(join(from, 't'));
+        writeFileSync(join(from, 't', 'large'), large);
+        writeFileSync(join(from, 't', 'small'), 'fits');
+        const { sent } = await copy({ sources: [join(from, 't')], into, names: ['t'] });
+        expect(sent.failed).toEqual([expect.stringContaining('t/large: ENOSPC')]);
+        expect(readFileSync(join(into, 't', 'large'), 'utf8')).toBe('what was there');
+        expect(readFileSync(join(into, 't', 'small'), 'utf8')).toBe('fits');
+        expect(readdirSync(join(into, 't')).sort()).toEqual(['large', 'small']);
+      } finally {
+        execFileSync('umount', [into]);
+      }
+    },
+  );
 });
 
 describe('a sender that keeps no rule', () => {

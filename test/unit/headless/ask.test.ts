@@ -73,7 +73,7 @@ describe('a command', () => {
           before = made();
           return stands;
         },
-        { interval: 200, timeout: 10_000 },
+        { interval: 200, timeout: 30_000 },
       )
       .toBe(true);
     // Some 110 kB each: one window of credit and the pipe's buffers.
@@ -83,7 +83,7 @@ describe('a command', () => {
     const once = numbered(20_000).replaceAll('\r', '');
     expect(Buffer.concat(all).toString() === once.repeat(200)).toBe(true);
     expect(await call.result).toMatchObject({ exitCode: 0 });
-  });
+  }, 60_000);
 
   test('gets signals in its process group and says which one ended it', async () => {
     const { peer } = await start();
