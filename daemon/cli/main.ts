@@ -25,6 +25,7 @@ import * as team from './commands/team.ts';
 import { up } from './commands/up.ts';
 import { upgrade } from './commands/upgrade.ts';
 import { wait, waitIdle } from './commands/wait.ts';
+import { wake } from './commands/wake.ts';
 import { write } from './commands/write.ts';
 import type { Context, Run } from './context.ts';
 import { DaemonClient } from './daemon-client.ts';
@@ -59,6 +60,7 @@ const commands: Commands = {
   path: paths.path,
   'machine add-address': paths.addAddress,
   'machine remove-address': paths.removeAddress,
+  'machine wake': wake,
   'config get': config.get,
   'config set': config.set,
   invite: team.invite,

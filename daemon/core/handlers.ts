@@ -9,15 +9,19 @@ import { examine } from '../doctor/doctor.ts';
 import type { Copies } from '../files/copies.ts';
 import type { ConfigStore } from '../home/config.ts';
 import type { Home } from '../home/home.ts';
+import { parseSize, sizeText } from '../home/size.ts';
 import type { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
 import type { Member } from '../team/roster.ts';
+import type { HeadlessKeeper } from './headless-keeper.ts';
 import type { HeadlessServers } from './headless-servers.ts';
+import type { KnownMachines } from './known-machines.ts';
 import { mayListen } from './listen-address.ts';
 import type { Machines } from './machines.ts';
 import type { Membership } from './membership.ts';
 import type { Network } from './network.ts';
+import { wakeHandlers } from './wake-handlers.ts';
 import type { Changes } from './watch.ts';
 
 /** Whoever sends a bundle hears that it arrives in steps of so many bytes. */
@@ -28,7 +32,9 @@ export interface HandlersOptions {
   /** This machine's id. */
   self: string;
   servers: HeadlessServers;
+  keeper: HeadlessKeeper;
   machines: Machines;
+  known: KnownMachines;
   membership: Membership;
   network: Network;
   upgrades: Upgrades;
@@ -39,14 +45,14 @@ export interface HandlersOptions {
   status: () => Promise<DaemonStatus>;
   machineName: () => string;
   /** Ends the daemon once the answer is out. */
-  stop: (sessions: boolean) => Promise<number>;
+  stop: (sessions: boolean) => Promise<{ sessionsEnded: number; serversEnded: number[] }>;
 }
 
 /** What the daemon itself answers; sessions are the headless server's. */
 export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Principal> {
   return {
     'daemon.status': () => o.status(),
-    'daemon.stop': async ({ params }) => ({ pid: process.pid, sessionsEnded: await o.stop(params.sessions) }),
+    'daemon.stop': async ({ params }) => ({ pid: process.pid, ...(await o.stop(params.sessions)) }),
     'machine.list': () => ({ machines: o.machines.list() }),
     'machine.watch': ({ emit, signal }) =>
       watch(o.machines.changes, () => emit({ machines: o.machines.list() }), signal),
@@ -55,12 +61,20 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
       const { server, started } = await o.servers.current();
       const infos = await o.servers.info();
       const pid = infos.find((info) => info.generation === server.generation)?.pid ?? 0;
-      return { machine: o.machineName(), headless: 'running', pid, started };
+      const restored = server.sessions.filter(({ restoredFrom, state }) => restoredFrom && state !== 'exited');
+      return {
+        machine: o.machineName(),
+        headless: 'running',
+        pid,
+        started,
+        restored: started ? restored.map(({ id }) => id) : [],
+      };
     },
     'doctor.run': async () => await examine({ home: o.home }),
     'copy.look': (call) => o.copies.look(call),
     'copy.put': (call, asker) => o.copies.put(call, asker),
     'copy.get': (call, asker) => o.copies.get(call, asker),
+    ...wakeHandlers(o),
     'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
     'config.set': async ({ params }) => {
       await set(o, params.key, params.value);
@@ -138,13 +152,16 @@ async function watch(changes: Changes, emit: () => void, signal: AbortSignal): P
   return {};
 }
 
-const settings = ['ask', 'gateway', 'listen', 'direct', 'p2p', 'lan', 'label.NAME'];
+const settings = ['ask', 'gateway', 'listen', 'direct', 'p2p', 'lan', 'guard', 'disk', 'disk.sessions', 'label.NAME'];
 
 /** Settings as a person reads them: no secret, `embedded` where no gateway is set. */
 function show(config: ConfigStore, key: string | undefined): Record<string, unknown> {
-  const { gateway, listen, labels, ask, direct, p2p, lan } = config.current;
+  const { gateway, listen, labels, ask, direct, p2p, lan, guard, disk, keepSessions } = config.current;
   const where = { gateway: gateway?.urls[0] ?? 'embedded', listen: listen ?? null };
-  const all: Record<string, unknown> = { ask, ...where, direct, p2p, lan };
+  const all: Record<string, unknown> = {
+    ...{ ask, ...where, direct, p2p, lan, guard },
+    ...{ disk: sizeText(disk), 'disk.sessions': String(keepSessions) },
+  };
   for (const [name, value] of Object.entries(labels)) all[`label.${name}`] = value;
   if (key === undefined) return all;
   if (!(key in all)) throw unknownSetting(key);
@@ -172,10 +189,19 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
       throw error;
     }
   } else if (key === 'direct' || key === 'p2p' || key === 'lan') {
-    const onOff = v.safeParse(v.picklist(['on', 'off']), value);
-    if (!onOff.success) throw new NiiaError('usage', `${key} is on or off, not "${value}"`);
-    config.update({ [key]: onOff.output });
-    await network.restart(`${key} was switched ${onOff.output}`);
+    const switched = onOff(key, value);
+    config.update({ [key]: switched });
+    await network.restart(`${key} was switched ${switched}`);
+  } else if (key === 'guard') {
+    config.update({ guard: onOff(key, value) });
+    o.keeper.reconsider();
+  } else if (key === 'disk') {
+    config.update({ disk: parseSize(value, key) });
+    o.keeper.tidy();
+  } else if (key === 'disk.sessions') {
+    if (!/^[1-9]\d{0,4}$/.test(value)) throw new NiiaError('usage', `${key} is a number from 1 on, not "${value}"`);
+    config.update({ keepSessions: Number(value) });
+    o.keeper.tidy();
   } else if (key.startsWith('label.') && key.length > 'label.'.length) {
     const { [key.slice('label.'.length)]: _, ...others } = config.current.labels;
     config.update({ labels: value === '' ? others : { ...others, [key.slice('label.'.length)]: value } });
@@ -183,6 +209,11 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
   } else {
     throw unknownSetting(key);
   }
+}
+
+function onOff(key: string, value: string): 'on' | 'off' {
+  if (value === 'on' || value === 'off') return value;
+  throw new NiiaError('usage', `${key} is on or off, not "${value}"`);
 }
 
 function unknownSetting(key: string): NiiaError {

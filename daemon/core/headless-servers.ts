@@ -47,6 +47,7 @@ export class HeadlessServers {
   readonly generation = createHash('sha256').update(`${version}+${build}`).digest('hex').slice(0, 12);
   /** A server or a session came, changed or went. */
   readonly changes = new Changes();
+  readonly #onServers = new Set<() => void>();
 
   constructor(home: Home, machine: () => string, log: Log) {
     this.#home = home;
@@ -56,6 +57,12 @@ export class HeadlessServers {
 
   get all(): readonly HeadlessServer[] {
     return [...this.#servers.values()];
+  }
+
+  /** Calls `listener` whenever a server came or went, until the returned function is called. */
+  onServers(listener: () => void): () => void {
+    this.#onServers.add(listener);
+    return () => this.#onServers.delete(listener);
   }
 
   /** Sessions of all servers, in the order of their making. */
@@ -95,6 +102,11 @@ export class HeadlessServers {
       this.#starting = undefined;
     });
     return { server: await this.#starting, started: true };
+  }
+
+  /** Resolves once no server is being started. */
+  async settled(): Promise<void> {
+    await this.#starting?.catch((error: unknown) => this.#log.debug('a start was given up', { error }));
   }
 
   /**
@@ -160,7 +172,7 @@ export class HeadlessServers {
         this.#retiring.delete(generation);
         if (this.#closed) return;
         this.#log.warn('headless server gone', { generation, error });
-        this.changes.notify();
+        this.#serversChanged();
       },
     });
     const server: HeadlessServer = { generation, peer, sessions: [] };
@@ -175,7 +187,7 @@ export class HeadlessServers {
       watch.result.catch(reject);
     });
     this.#servers.set(generation, server);
-    this.changes.notify();
+    this.#serversChanged();
     void this.#retireOthers();
     return server;
   }
@@ -211,6 +223,11 @@ export class HeadlessServers {
         throw new NiiaError('timeout', `the headless server ${generation} does not end`);
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
+  }
+
+  #serversChanged(): void {
+    for (const listener of [...this.#onServers]) listener();
+    this.changes.notify();
   }
 
   #self(): NonNullable<Parameters<Peer['call']>[2]>['from'] {

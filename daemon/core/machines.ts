@@ -5,6 +5,7 @@ import type { Peer } from '../../shared/rpc/peer.ts';
 import type { Log } from '../home/log.ts';
 import type { Member } from '../team/roster.ts';
 import type { TeamStore } from '../team/team-store.ts';
+import type { KnownMachines } from './known-machines.ts';
 import type { Network } from './network.ts';
 import { Changes, until } from './watch.ts';
 
@@ -15,6 +16,8 @@ export interface MachinesOptions {
   /** What this machine says of itself. */
   report: () => MachineReport;
   startedAt: string;
+  /** When others were last there, over restarts of this daemon. */
+  known: KnownMachines;
   log: Log;
 }
 
@@ -107,7 +110,7 @@ export class Machines {
     const settled = (): boolean => reachable() || !this.#mayCome(member.id, contact);
     await until(this.changes, settled, { ...(signal && { signal }), timeoutMs: patienceMs });
     if (contact.peer && reachable()) return contact.peer;
-    const seen = contact.lastSeen ? `last seen ${contact.lastSeen}` : 'not seen since this daemon started';
+    const seen = contact.lastSeen ? `last seen ${contact.lastSeen}` : 'never seen from here';
     throw new NiiaError('offline', `${member.name} is offline (${seen})`, this.#offlineHint());
   }
 
@@ -151,7 +154,8 @@ export class Machines {
   #contact(id: string): Contact {
     let contact = this.#contacts.get(id);
     if (!contact) {
-      contact = { peer: undefined, report: undefined, online: false, since: null, lastSeen: null, grace: undefined };
+      const lastSeen = this.#o.known.of(id)?.lastSeen ?? null;
+      contact = { peer: undefined, report: undefined, online: false, since: null, lastSeen, grace: undefined };
       this.#contacts.set(id, contact);
     }
     return contact;

@@ -9,23 +9,28 @@ import type { Transport } from '../../shared/transport/transport.ts';
 import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
-import { writeAtomically } from '../home/files.ts';
+import { readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
-import { Log } from '../home/log.ts';
+import { keepLog, Log } from '../home/log.ts';
 import { build, platform, version } from '../home/version.ts';
 import { takeOver, takeOverVariable } from '../lifecycle/take-over.ts';
 import { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import { noteStart, thisInstallation } from '../process/installation.ts';
 import { listenLocal } from '../process/local-socket.ts';
+import { isManaged } from '../process/managed.ts';
+import { takeRestartMark } from '../process/restart-mark.ts';
 import { Identity } from '../team/identity.ts';
 import type { Member } from '../team/roster.ts';
 import { TeamStore } from '../team/team-store.ts';
 import { Tickets } from '../team/tickets.ts';
 import { AuditLog } from './audit.ts';
+import { diskReport } from './disk-report.ts';
 import { daemonHandlers } from './handlers.ts';
+import { HeadlessKeeper } from './headless-keeper.ts';
 import { HeadlessServers } from './headless-servers.ts';
+import { KnownMachines } from './known-machines.ts';
 import { mayListen } from './listen-address.ts';
 import { Machines } from './machines.ts';
 import { freshTeamName, Membership } from './membership.ts';
@@ -52,6 +57,7 @@ export interface DaemonOptions {
 export async function runDaemon(options: DaemonOptions): Promise<void> {
   const { home } = options;
   home.prepare();
+  keepLog(home.path('daemon.log'));
   const log = new Log('daemon');
   const upgrade = process.env[takeOverVariable];
   // Nothing that this daemon starts is meant by it.
@@ -61,10 +67,20 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     throw new NiiaError('busy', `a daemon runs for ${home.root} already (pid ${lock.heldBy})`, 'See: niia status');
   }
   try {
+    if (!mayStart(home, log)) return;
     await new Daemon(options, log).run();
   } finally {
     lock.release();
   }
+}
+
+/** Tells of a daemon that crashed. One that was to be brought back and was stopped meanwhile stays away. */
+function mayStart(home: Home, log: Log): boolean {
+  const left = readIfThere(home.path('daemon.json'));
+  const restarted = takeRestartMark();
+  if (left === undefined) return !restarted;
+  log.warn('the daemon before this one ended without saying so', { left: left.trim() });
+  return true;
 }
 
 class Daemon {
@@ -74,8 +90,10 @@ class Daemon {
   readonly #config: ConfigStore;
   readonly #team: TeamStore;
   readonly #servers: HeadlessServers;
+  readonly #keeper: HeadlessKeeper;
   readonly #network: Network;
   readonly #machines: Machines;
+  readonly #known: KnownMachines;
   readonly #membership: Membership;
   readonly #upgrades: Upgrades;
   readonly #router: Router;
@@ -98,6 +116,11 @@ class Daemon {
     const tickets = new Tickets(home);
     const machineName = (): string => this.#team.self?.name ?? this.#identity.name;
     this.#servers = new HeadlessServers(home, machineName, new Log('headless-servers'));
+    this.#keeper = new HeadlessKeeper({
+      servers: this.#servers,
+      wanted: () => this.#config.current.guard === 'on',
+      log: new Log('headless-keeper'),
+    });
     this.#network = new Network({
       home,
       identity: this.#identity,
@@ -112,14 +135,17 @@ class Daemon {
         machines: () => this.#machines.openPeers(),
       },
     });
+    this.#known = new KnownMachines(home, log);
     this.#machines = new Machines({
       self: this.#identity.id,
       team: this.#team,
       network: this.#network,
       report: () => this.#report(),
       startedAt: this.#startedAt,
+      known: this.#known,
       log,
     });
+    this.#machines.changes.subscribe(() => this.#known.update(this.#machines.list()));
     this.#membership = new Membership({
       identity: this.#identity,
       team: this.#team,
@@ -144,7 +170,9 @@ class Daemon {
         home,
         self: this.#identity.id,
         servers: this.#servers,
+        keeper: this.#keeper,
         machines: this.#machines,
+        known: this.#known,
         membership: this.#membership,
         network: this.#network,
         upgrades: this.#upgrades,
@@ -175,11 +203,13 @@ class Daemon {
     this.#config.save();
     const socket = this.#home.socket('daemon');
     const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
-    const record = { pid: process.pid, ...thisInstallation, startedAt: this.#startedAt, socket };
+    const managed = isManaged(process.env, process.pid, process.ppid);
+    const record = { pid: process.pid, ...thisInstallation, startedAt: this.#startedAt, socket, managed };
     writeAtomically(this.#home.path('daemon.json'), `${JSON.stringify(record)}\n`);
     noteStart(this.#home);
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     this.#upgrades.start();
+    this.#keeper.start();
     await this.#stopped;
     await this.#close(server);
     this.#log.info('daemon down');
@@ -254,6 +284,10 @@ class Daemon {
   }
 
   async #status(): Promise<DaemonStatus> {
+    const [headless, disk] = await Promise.all([
+      this.#servers.info(),
+      diskReport(this.#home, this.#config.current, this.#servers.sessions),
+    ]);
     const { current, self } = this.#team;
     const others = [...current.members.values()].filter((member) => member.id !== this.#identity.id);
     return {
@@ -272,27 +306,33 @@ class Daemon {
       team: { ...current.team, members: current.members.size },
       gateway: this.#network.gatewayStatus,
       links: others.map(({ name, id }) => ({ machine: name, id, ...this.#network.link(id) })),
-      headless: await this.#servers.info(),
+      headless,
       sessions: this.#servers.liveSessions,
+      disk,
     };
   }
 
-  /** Answers how many sessions ended; the daemon ends once that answer is out. */
-  async #stopSoon(sessions: boolean): Promise<number> {
-    const ended = sessions ? await this.#servers.stopAll() : 0;
+  /** Ends what is to end with it; the daemon ends once the answer is out. */
+  async #stopSoon(sessions: boolean): Promise<{ sessionsEnded: number; serversEnded: number[] }> {
+    this.#keeper.close();
+    await this.#servers.settled();
+    const sessionsEnded = sessions ? await this.#servers.stopAll() : 0;
+    const serversEnded = sessions ? [] : await this.#keeper.dismiss();
     setImmediate(() => this.#stop());
-    return ended;
+    return { sessionsEnded, serversEnded };
   }
 
   async #close(server: Server): Promise<void> {
+    rmSync(this.#home.path('daemon.json'), { force: true });
     server.close();
     this.#upgrades.close();
+    await this.#keeper.dismiss();
     this.#membership.close();
     this.#machines.close();
+    this.#known.close();
     await this.#network.close('the daemon stops');
     this.#servers.close();
     this.#reportChanges.close();
     for (const peer of this.#local) peer.close(new NiiaError('link_lost', 'the daemon stops'));
-    rmSync(this.#home.path('daemon.json'), { force: true });
   }
 }

@@ -40,7 +40,13 @@ function keyOf(call: { key: string | undefined }, context: Context): string | un
 export const handlers: Handlers<HeadlessMethod, Context> = {
   'session.new': (call, context) => {
     const session = context.sessions.create(call.params, context.who.id, context.machine, keyOf(call, context));
-    return { session: session.id, machine: context.machine, name: session.name, pid: session.meta.pid };
+    return {
+      session: session.id,
+      machine: context.machine,
+      name: session.name,
+      pid: session.meta.pid,
+      restore: session.meta.restore,
+    };
   },
 
   'session.list': (_, { sessions }) => ({ sessions: sessions.list() }),
@@ -51,8 +57,10 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
     const session = sessions.choose(call.params.session);
     requireKill(who, { id: session.id, owner: session.meta.owner });
     const { signal } = call.params;
-    if (signal === undefined) await session.end();
-    else await sendSignal(session, signal);
+    if (signal === undefined) {
+      sessions.restorer.unmark(session);
+      await session.end();
+    } else await sendSignal(session, signal);
     return { session: session.id, machine, state: session.state().state, ...session.exit };
   },
 
@@ -113,13 +121,13 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
   'headless.probe': async (_, { generation }) => ({ generation, output: await probeTerminal() }),
 
   'headless.retire': async (_, { sessions, asks, stop }) => {
-    if (sessions.liveCount > 0 || asks.count > 0) return { retired: false };
+    if (sessions.liveCount > 0 || asks.count > 0) return { retired: false, pid: process.pid };
     await stop();
-    return { retired: true };
+    return { retired: true, pid: process.pid };
   },
 
-  'headless.adopt': async (_, { sessions }) => {
-    await sessions.adopt();
+  'headless.adopt': async ({ params, signal }, { sessions }) => {
+    await sessions.adopt(params.after, signal);
     return {};
   },
 

@@ -1,9 +1,13 @@
 import { rmSync } from 'node:fs';
+import { ConfigStore } from '../home/config.ts';
 import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
-import { Log } from '../home/log.ts';
+import { keepLog, Log } from '../home/log.ts';
 import { thisInstallation } from '../process/installation.ts';
+import { guardianOf } from './crashed-daemon.ts';
+import type { KeepLimits } from './keep-ended.ts';
+import { usualLimits } from './keep-ended.ts';
 import type { ConnectScreens } from './screen-messages.ts';
 import { screensInWorker } from './screen-port.ts';
 import { HeadlessServer } from './server.ts';
@@ -28,6 +32,7 @@ const log = new Log('headless');
 export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   const { home, generation, machine } = options;
   home.prepare();
+  keepLog(home.path(`headless-${generation}.log`));
   const lock = await acquireLock(lockPath(home, generation));
   if ('heldBy' in lock) {
     log.info(`the headless server ${generation} is running already`, { pid: lock.heldBy });
@@ -40,11 +45,13 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
     generation,
     machine,
     screens: options.screens ?? screensInWorker(),
+    guardian: guardianOf(home, log),
+    keep: () => keepLimits(home),
     ...leave,
   });
   const stop = () => {
     log.info('SIGTERM: ending the sessions');
-    server.stop().catch((error: unknown) => log.error('the server could not end cleanly', { error }));
+    server.goDown().catch((error: unknown) => log.error('the server could not end cleanly', { error }));
   };
   // A closed terminal or a Ctrl-C meant for others is no reason to end sessions.
   const ignore = () => undefined;
@@ -75,6 +82,17 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
     process.off('SIGHUP', ignore);
     process.off('uncaughtException', survive);
     process.off('unhandledRejection', survive);
+  }
+}
+
+/** As the settings say; those that cannot be read are the daemon's to complain of. */
+function keepLimits(home: Home): KeepLimits {
+  try {
+    const { disk, keepSessions } = new ConfigStore(home).current;
+    return { ...usualLimits, bytes: disk, sessions: keepSessions };
+  } catch (error) {
+    log.warn('the settings cannot be read; the usual limits count', { error });
+    return usualLimits;
   }
 }
 

@@ -13,8 +13,10 @@ import { listenLocal } from '../process/local-socket.ts';
 import { requireAccess } from './access.ts';
 import type { AskTimes } from './ask.ts';
 import { Asks } from './ask.ts';
+import type { Guardian } from './guardian.ts';
 import type { Context } from './handlers.ts';
 import { handlers } from './handlers.ts';
+import type { KeepLimits } from './keep-ended.ts';
 import type { ConnectScreens } from './screen-messages.ts';
 import { Screens } from './screens.ts';
 import { Sessions } from './sessions.ts';
@@ -33,6 +35,10 @@ export interface HeadlessOptions {
   logCapBytes?: number;
   /** How long commands, and what they said, are kept for askers that come back. */
   askTimes?: Partial<AskTimes>;
+  /** How much is kept of ended sessions. */
+  keep?: () => KeepLimits;
+  /** Brings the daemon back after a crash. */
+  guardian?: Guardian;
 }
 
 const leaveAfterMs = 60_000;
@@ -58,10 +64,10 @@ export class HeadlessServer {
 
   constructor(options: HeadlessOptions) {
     this.#options = options;
-    const { home, generation, machine, logCapBytes } = options;
+    const { home, generation, machine, logCapBytes, keep } = options;
     this.socket = home.socket(`headless-${generation}`);
     this.#screens = new Screens(options.screens);
-    const cap = logCapBytes === undefined ? {} : { logCapBytes };
+    const cap = { ...(logCapBytes === undefined ? {} : { logCapBytes }), ...(keep && { keep }) };
     this.#sessions = new Sessions({ home, generation, machine, screens: this.#screens, ...cap });
     this.#asks = new Asks(home, options.askTimes);
     this.done = new Promise((resolve) => {
@@ -74,8 +80,17 @@ export class HeadlessServer {
     await this.#sessions.open();
     this.#sessions.watch(() => this.#considerLeaving());
     this.#asks.onEnd = () => this.#considerLeaving();
+    const { guardian } = this.#options;
+    if (guardian) guardian.onChange = () => this.#considerLeaving();
     this.#server = await listenLocal(this.socket, (socket) => this.#accept(socket));
+    guardian?.guard();
     this.#considerLeaving();
+  }
+
+  /** Ends as with the machine: sessions that are marked for it are started again by the next server. */
+  async goDown(): Promise<void> {
+    this.#sessions.restorer.takeAlong();
+    await this.stop();
   }
 
   /** Ends every session and command and then the server; resolves with how many sessions were live. */
@@ -98,6 +113,7 @@ export class HeadlessServer {
     if (!server) return;
     this.#server = undefined;
     clearTimeout(this.#leaving);
+    this.#options.guardian?.close();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const peer of this.#peers) peer.close(new NiiaError('link_lost', 'the headless server has ended'));
     this.#sessions.close();
@@ -111,9 +127,13 @@ export class HeadlessServer {
       face: 'headless',
       software: version,
       serve: (call) => this.#serve(call),
+      greeted: ({ face }) => {
+        if (face === 'daemon') this.#options.guardian?.connected();
+      },
       closed: (error) => {
         log.debug('a connection has ended', { error });
         this.#peers.delete(peer);
+        if (peer.hello?.face === 'daemon') this.#options.guardian?.disconnected();
         this.#considerLeaving();
       },
     });
@@ -143,6 +163,7 @@ export class HeadlessServer {
       generation: this.#options.generation,
       startedAt: this.startedAt,
       stop: async () => {
+        this.#sessions.restorer.unmarkAll();
         const ended = await this.#endAll();
         // The answer leaves first: it is sent in this turn, the socket closes in a later one.
         setImmediate(() => void this.#close());
@@ -154,7 +175,8 @@ export class HeadlessServer {
 
   /** Starts, or stops, the countdown to the end of a server that nobody needs. */
   #considerLeaving(): void {
-    const needed = this.#peers.size > 0 || this.#sessions.liveCount > 0 || this.#asks.count > 0;
+    const inUse = this.#sessions.liveCount > 0 || this.#asks.count > 0;
+    const needed = this.#peers.size > 0 || inUse || this.#options.guardian?.busy;
     if (needed || !this.#server) {
       clearTimeout(this.#leaving);
       this.#leaving = undefined;

@@ -1,9 +1,11 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { isErrno, readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import type { RestorePlan } from './restore.ts';
+import { restorePlanSchema } from './restore.ts';
 
 /** What is kept of a session beside its output. */
 const metaSchema = v.object({
@@ -27,6 +29,15 @@ const metaSchema = v.object({
   generation: v.string(),
   /** Idempotency key of the request that made it. */
   key: v.nullable(v.string()),
+  /** It is started again where its server ends before it does. */
+  restore: v.optional(v.boolean(), false),
+  /** The machine, or somebody in its place, ended it together with its server. */
+  takenAlong: v.optional(v.boolean(), false),
+  /** The session that this one was before, or is now. */
+  restoredFrom: v.optional(v.nullable(v.string()), null),
+  restoredAs: v.optional(v.nullable(v.string()), null),
+  /** Why it was not started again. */
+  notRestored: v.optional(v.nullable(v.string()), null),
 });
 export type SessionMeta = v.InferOutput<typeof metaSchema>;
 
@@ -101,6 +112,20 @@ export class SessionFolder {
     writeAtomically(join(this.path, 'meta.json'), `${JSON.stringify(meta, null, 2)}\n`);
   }
 
+  readRestorePlan(): RestorePlan | undefined {
+    const text = readIfThere(join(this.path, 'restore.json'));
+    return text === undefined ? undefined : parse(restorePlanSchema, text);
+  }
+
+  /** Holds a whole environment, which may hold secrets: mode 0600, and gone when it is of no use any more. */
+  writeRestorePlan(plan: RestorePlan): void {
+    writeAtomically(join(this.path, 'restore.json'), JSON.stringify(plan));
+  }
+
+  dropRestorePlan(): void {
+    rmSync(join(this.path, 'restore.json'), { force: true });
+  }
+
   readFinalScreen(): FinalScreen | undefined {
     const text = readIfThere(join(this.path, 'screen.json'));
     return text === undefined ? undefined : parse(finalScreenSchema, text);
@@ -124,6 +149,18 @@ export class SessionFolder {
       throw error;
     }
     return text.split('\n').flatMap((line) => (line ? (parse(receiptSchema, line) ?? []) : []));
+  }
+
+  /** What its files take on disk. */
+  bytes(): number {
+    const names = existsSync(this.path) ? readdirSync(this.path) : [];
+    const blocks = names.map((name) => statSync(join(this.path, name), { throwIfNoEntry: false })?.blocks ?? 0);
+    return blocks.reduce((sum, count) => sum + count * 512, 0);
+  }
+
+  /** It was cleared away. */
+  get isGone(): boolean {
+    return !existsSync(this.path);
   }
 
   remove(): void {

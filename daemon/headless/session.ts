@@ -166,10 +166,12 @@ export class Session {
   info(): SessionInfo {
     const { id, name, argv, cwd, pid, cols, rows, title, createdAt, endedAt, exitCode, signal, owner } =
       this.#parts.meta;
+    const { restore, restoredFrom, restoredAs, notRestored } = this.#parts.meta;
     return {
       ...{ id, name, command: commandLine(argv), argv, cwd, pid, cols, rows, ...this.state(), title },
       ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner },
       ...{ outputBytes: this.log.end, firstOffset: this.log.firstOffset, logError: this.log.logError },
+      ...{ restore, restoredFrom, restoredAs, notRestored },
     };
   }
 
@@ -262,6 +264,15 @@ export class Session {
       this.#parts.meta.name = before;
       throw error;
     }
+    this.#parts.changed();
+  }
+
+  /** Changes what is on record about starting it again. Throws where that cannot be written. */
+  noteRestore(note: Partial<Pick<SessionMeta, 'restore' | 'takenAlong' | 'restoredAs' | 'notRestored'>>): void {
+    const { meta } = this.#parts;
+    this.folder.writeMeta({ ...meta, ...note });
+    Object.assign(meta, note);
+    if (!meta.restore) this.folder.dropRestorePlan();
     this.#parts.changed();
   }
 

@@ -7,16 +7,19 @@ import { acquireLock, lockHolder } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
 import { chooseSession, mainName } from './choose-session.ts';
 import { childEnvironment, executable, startFolder, userShell } from './command.ts';
+import type { KeepLimits } from './keep-ended.ts';
+import { tooMuch, usualLimits } from './keep-ended.ts';
 import { OutputLog } from './output-log.ts';
 import { Receipts } from './receipts.ts';
+import type { RestorePlan } from './restore.ts';
+import { restoreNote } from './restore.ts';
+import type { Launch } from './restorer.ts';
+import { Restorer } from './restorer.ts';
 import type { Screens } from './screens.ts';
 import { Session } from './session.ts';
 import type { SessionMeta } from './session-folder.ts';
 import { looksLikeId, SessionFolder } from './session-folder.ts';
 
-/** Ended sessions are kept so long, and so many. */
-const keepEndedMs = 7 * 86_400_000;
-const keepEnded = 100;
 const collectEveryMs = 3_600_000;
 const adoptRetryMs = 20;
 
@@ -28,6 +31,8 @@ export interface SessionsOptions {
   screens: Screens;
   /** Most bytes of output that a session keeps on disk. */
   logCapBytes?: number;
+  /** How much is kept of ended sessions. */
+  keep?: () => KeepLimits;
   now?: () => number;
 }
 
@@ -41,9 +46,12 @@ const log = new Log('sessions');
 /** All sessions of one server: those whose terminals it owns, and ended ones that it looks after. */
 export class Sessions {
   readonly receipts = new Receipts();
+  readonly restorer: Restorer;
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #byKey = new Map<string, Session>();
+  /** Bytes on disk of the sessions that have ended. */
+  readonly #sizes = new Map<string, number>();
   readonly #watchers = new Set<() => void>();
   readonly #now: () => number;
   #collector: NodeJS.Timeout | undefined;
@@ -52,6 +60,11 @@ export class Sessions {
   constructor(options: SessionsOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.restorer = new Restorer({
+      machine: options.machine,
+      sessions: () => this.#sessions.values(),
+      launch: (wanted) => this.#launch(wanted),
+    });
   }
 
   /** Takes over what dead servers left, and clears away what is old; again every hour. */
@@ -63,8 +76,14 @@ export class Sessions {
     this.#collector.unref();
   }
 
-  /** Takes over now what servers that have ended left. */
-  async adopt(): Promise<void> {
+  /** Takes over what a server leaves that is on its way out, once it is gone, and what others left. */
+  async adopt(generation: string | undefined, signal: AbortSignal): Promise<void> {
+    if (generation !== undefined) {
+      while (lockHolder(lockPath(this.#options.home, generation)) !== undefined) {
+        signal.throwIfAborted();
+        await new Promise((resolve) => setTimeout(resolve, adoptRetryMs));
+      }
+    }
     await this.#tidy();
     this.#changed();
   }
@@ -106,25 +125,40 @@ export class Sessions {
     const known = key === undefined ? undefined : this.#byKey.get(key);
     if (known) return known;
     if (this.#stopping) throw new NiiaError('busy', 'the headless server is ending', 'Try again.');
-    const { home, generation } = this.#options;
     const argv = params.argv?.length ? params.argv : [userShell()];
     const cwd = startFolder(params.cwd);
+    if (params.name !== undefined) this.#checkName(params.name);
+    const plan = { given: params.env ?? {}, environment: childEnvironment({}) };
+    return this.#launch({ ...params, argv, cwd, owner, machine, key, plan, restore: params.restore ?? false });
+  }
+
+  #launch(wanted: Launch): Session {
+    const { home, generation } = this.#options;
+    const { argv, cwd, owner, machine, plan, key, restore, restoredFrom } = wanted;
     const own = { TERM: 'xterm-256color', COLORTERM: 'truecolor', NIIA_MACHINE_NAME: machine, NIIA_HOME: home.root };
-    const env = childEnvironment({ ...own, ...params.env });
+    const again = restoredFrom === undefined ? {} : { NIIA_RESTORED_FROM: restoredFrom };
+    const env = { ...plan.environment, ...own, ...again, ...plan.given };
     const [command = userShell(), ...args] = argv;
     const file = executable(command, env, cwd);
-    if (params.name !== undefined) this.#checkName(params.name);
     const folder = SessionFolder.claim(home);
     const { id } = folder;
     const meta: SessionMeta = {
-      ...{ id, name: params.name ?? id, argv, cwd, pid: 0, cols: params.cols ?? 80, rows: params.rows ?? 24 },
-      ...{ sizing: params.sizing ?? 'viewer', title: '', createdAt: new Date(this.#now()).toISOString() },
+      ...{ id, name: wanted.name ?? id, argv, cwd, pid: 0, cols: wanted.cols ?? 80, rows: wanted.rows ?? 24 },
+      ...{ sizing: wanted.sizing ?? 'viewer', title: '', createdAt: new Date(this.#now()).toISOString() },
       ...{ endedAt: null, exitCode: null, signal: null, lost: false, owner, generation, key: key ?? null },
+      ...{ restore, takenAlong: false, restoredAs: null, notRestored: null, restoredFrom: restoredFrom ?? null },
     };
-    const session = this.#start(folder, meta, { file, args, env: { ...env, NIIA_SESSION: id } });
+    const session = this.#start(
+      folder,
+      meta,
+      { file, args, env: { ...env, NIIA_SESSION: id } },
+      restore ? plan : undefined,
+    );
     this.#add(session);
     this.#collect();
     this.#changed();
+    void session.exited.then(() => this.#settled(session));
+    if (restore) this.restorer.started(session);
     return session;
   }
 
@@ -132,8 +166,10 @@ export class Sessions {
     folder: SessionFolder,
     meta: SessionMeta,
     command: { file: string; args: string[]; env: Record<string, string> },
+    plan: RestorePlan | undefined,
   ): Session {
     const output = new OutputLog(this.#logOptions(folder));
+    if (meta.restoredFrom !== null) output.append(restoreNote(meta.restoredFrom));
     const parts = { folder, meta, log: output, screens: this.#options.screens, changed: () => this.#changed() };
     let session: Session;
     try {
@@ -143,6 +179,7 @@ export class Sessions {
       throw error;
     }
     try {
+      if (plan) folder.writeRestorePlan(plan);
       folder.writeMeta(meta);
     } catch (cause) {
       // What is not on record would be forgotten: better not to have it.
@@ -164,6 +201,7 @@ export class Sessions {
   /** Ends all sessions and starts no more; resolves with how many were live. */
   async endAll(): Promise<number> {
     this.#stopping = true;
+    this.restorer.stop();
     const live = [...this.#sessions.values()].filter((session) => session.live);
     await Promise.all(live.map((session) => session.end()));
     // Those that had just ended may still be writing.
@@ -206,13 +244,23 @@ export class Sessions {
   }
 
   async #tidy(): Promise<void> {
-    await this.#adopt();
+    for (const session of await this.#adopt()) {
+      try {
+        this.restorer.restore(session);
+      } catch (error) {
+        log.error('a session is not started again, since that could not be recorded', { session: session.id, error });
+      }
+    }
     this.#collect();
   }
 
-  /** Takes over the sessions of servers that are no more. One server at a time does so. */
-  async #adopt(): Promise<void> {
+  /**
+   * Takes over the sessions of servers that are no more; those that are to be started again come out. One server at a
+   * time does so.
+   */
+  async #adopt(): Promise<Session[]> {
     const { home, generation } = this.#options;
+    const marked: Session[] = [];
     const lock = await this.#adoptLock();
     try {
       for (const folder of SessionFolder.all(home)) {
@@ -222,7 +270,10 @@ export class Sessions {
         const others = meta.generation !== generation;
         if (others && lockHolder(lockPath(home, meta.generation)) !== undefined) continue;
         try {
-          await this.#takeOver(folder, meta);
+          const session = await this.#takeOver(folder, meta);
+          if (!meta.restore) continue;
+          if (meta.lost || meta.takenAlong) marked.push(session);
+          else this.restorer.unmark(session);
         } catch (error) {
           log.error('a session of an earlier server could not be read', { session: folder.id, error });
         }
@@ -230,6 +281,7 @@ export class Sessions {
     } finally {
       lock.release();
     }
+    return marked;
   }
 
   /** Waits for another server that is at it; what it leaves may be for this one. */
@@ -241,7 +293,7 @@ export class Sessions {
     }
   }
 
-  async #takeOver(folder: SessionFolder, meta: SessionMeta): Promise<void> {
+  async #takeOver(folder: SessionFolder, meta: SessionMeta): Promise<Session> {
     const { generation, screens, machine } = this.#options;
     const lost = meta.endedAt === null;
     if (lost || meta.generation !== generation) {
@@ -252,23 +304,31 @@ export class Sessions {
     const output = await OutputLog.load(this.#logOptions(folder));
     const session = Session.ended({ folder, meta, log: output, screens, changed: () => this.#changed() });
     this.#add(session);
+    this.#sizes.set(session.id, folder.bytes());
     await this.receipts.load(session, machine);
+    return session;
   }
 
-  /** Clears away ended sessions that are too old or too many. */
+  /** It has ended, and what is kept of it is in place. */
+  #settled(session: Session): void {
+    if (!this.#sessions.has(session.id)) return;
+    this.#sizes.set(session.id, session.folder.bytes());
+    this.#collect();
+  }
+
+  /** Clears away ended sessions that are too old, too many or too large. */
   #collect(): void {
-    const ended = [...this.#sessions.values()]
-      .filter((session) => !session.inUse)
-      .sort((a, b) => Date.parse(b.meta.endedAt ?? '') - Date.parse(a.meta.endedAt ?? ''));
-    const oldest = this.#now() - keepEndedMs;
-    let removed = 0;
-    for (const [index, session] of ended.entries()) {
-      if (index < keepEnded && Date.parse(session.meta.endedAt ?? '') >= oldest) continue;
+    const ended = [...this.#sessions.values()].flatMap((session) => {
+      const endedAt = Date.parse(session.meta.endedAt ?? '');
+      return session.inUse ? [] : [{ session, endedAt, bytes: this.#sizes.get(session.id) ?? 0 }];
+    });
+    const gone = tooMuch(ended, this.#now(), this.#options.keep?.() ?? usualLimits);
+    for (const { session } of gone) {
       session.folder.remove();
       this.#sessions.delete(session.id);
+      this.#sizes.delete(session.id);
       if (session.meta.key !== null) this.#byKey.delete(session.meta.key);
-      removed++;
     }
-    if (removed > 0) this.#changed();
+    if (gone.length > 0) this.#changed();
   }
 }

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
+import { wakeSchema } from '../../shared/protocol/wake-methods.ts';
 import { readIfThere, writeAtomically } from './files.ts';
 import type { Home } from './home.ts';
 
@@ -28,6 +29,13 @@ const configSchema = v.object({
   direct: v.optional(onOff, 'on'),
   p2p: v.optional(onOff, 'on'),
   lan: v.optional(onOff, 'on'),
+  /** Whether the daemon and the headless server start each other again after a crash. */
+  guard: v.optional(onOff, 'on'),
+  /** Most that ended sessions take on disk, bytes, and how many are kept. The oldest go first. */
+  disk: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 2 ** 31),
+  keepSessions: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 100),
+  /** How other machines can be brought back, by their ids. */
+  wake: v.optional(v.record(v.string(), wakeSchema), {}),
   /** The least role that may run commands here with `ask`. */
   ask: v.optional(v.picklist(['operator', 'admin']), 'admin'),
 });

@@ -1,7 +1,16 @@
+import { LogFile } from './log-file.ts';
+
 /** One line per event on standard error: time, level, part, message, and fields as JSON. */
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
 const order: readonly Level[] = ['debug', 'info', 'warn', 'error'];
+
+let file: LogFile | undefined;
+
+/** From now on the log that standard error is appended to, if it is `path`, is kept at a bounded size. */
+export function keepLog(path: string): void {
+  file = LogFile.ofStderr(path);
+}
 
 function threshold(): number {
   const wanted = order.findIndex((level) => level === process.env['NIIA_LOG']);
@@ -35,6 +44,8 @@ export class Log {
     const tail = fields
       ? ` ${JSON.stringify(fields, (_, value) => (value instanceof Error ? value.message : value))}`
       : '';
-    process.stderr.write(`${new Date().toISOString()} ${level} ${this.#part}: ${message}${tail}\n`);
+    const line = `${new Date().toISOString()} ${level} ${this.#part}: ${message}${tail}\n`;
+    if (file) file.write(line);
+    else process.stderr.write(line);
   }
 }

@@ -20,13 +20,18 @@ export const machineMethods = {
     down: v.never(),
     up: v.never(),
   }),
-  /** Answers, then ends the daemon; with `sessions` the sessions and the headless server too. */
+  /** Answers, then ends the daemon; with `sessions` the sessions too. Headless servers in which nothing lives end. */
   'daemon.stop': method({
     at: 'daemon',
     access: 'admin',
     changes: true,
     params: v.object({ sessions: v.boolean() }),
-    result: v.object({ pid: v.number(), sessionsEnded: v.number() }),
+    result: v.object({
+      pid: v.number(),
+      sessionsEnded: v.number(),
+      /** Pids of headless servers that are ending because nothing lives in them. */
+      serversEnded: v.optional(v.array(v.number()), []),
+    }),
     down: v.never(),
     up: v.never(),
   }),
@@ -65,7 +70,14 @@ export const machineMethods = {
     access: 'admin',
     changes: true,
     params: v.object({}),
-    result: v.object({ machine: v.string(), headless: v.literal('running'), pid: v.number(), started: v.boolean() }),
+    result: v.object({
+      machine: v.string(),
+      headless: v.literal('running'),
+      pid: v.number(),
+      started: v.boolean(),
+      /** Sessions that were started again with it (`niia new --restore`). */
+      restored: v.optional(v.array(v.string())),
+    }),
     down: v.never(),
     up: v.never(),
   }),

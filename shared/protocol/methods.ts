@@ -6,6 +6,7 @@ import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { sessionMethods } from './session-methods.ts';
 import { upgradeMethods } from './upgrade-methods.ts';
+import { wakeMethods } from './wake-methods.ts';
 
 /** Every request that exists: on the local socket, over links and in memory. */
 export const methods = {
@@ -15,6 +16,7 @@ export const methods = {
   ...machineMethods,
   ...doctorMethods,
   ...pathMethods,
+  ...wakeMethods,
   ...upgradeMethods,
 } as const;
 

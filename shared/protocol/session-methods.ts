@@ -62,8 +62,11 @@ export const sessionMethods = {
       argv: v.optional(v.array(v.string())),
       /** `viewer`: the viewer who typed last sets the size. `fixed`: a worker's session keeps its own. */
       sizing: v.optional(v.picklist(['viewer', 'fixed'])),
+      /** Start it again where the headless server, or the machine, ends before it does. */
+      restore: v.optional(v.boolean()),
     }),
-    result: v.object({ ...found, name: v.string(), pid: v.number() }),
+    /** `restore` is absent from a machine that cannot do so. */
+    result: v.object({ ...found, name: v.string(), pid: v.number(), restore: v.optional(v.boolean()) }),
     down: v.never(),
     up: v.never(),
   }),

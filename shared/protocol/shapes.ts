@@ -55,6 +55,13 @@ export const sessionInfoSchema = v.object({
   owner: v.string(),
   /** Why bytes are missing from the log (a full disk, say); null while it is whole. */
   logError: v.nullable(v.string()),
+  /** It is started again where its server, or the machine, ends before it does. (These four: absent before 0.2.) */
+  restore: v.optional(v.boolean()),
+  /** The session in whose place it was started again, and the one that was started in its place. */
+  restoredFrom: v.optional(v.nullable(v.string())),
+  restoredAs: v.optional(v.nullable(v.string())),
+  /** Why it was not started again. */
+  notRestored: v.optional(v.nullable(v.string())),
 });
 export type SessionInfo = v.InferOutput<typeof sessionInfoSchema>;
 
@@ -145,5 +152,19 @@ export const daemonStatusSchema = v.object({
   ),
   /** Live sessions. */
   sessions: v.number(),
+  /** What the home takes on disk, bytes; absent: a daemon from before it was told. */
+  disk: v.optional(
+    v.object({
+      total: v.number(),
+      sessions: v.number(),
+      versions: v.number(),
+      free: v.number(),
+      /** Most that ended sessions take, and how many are kept. */
+      cap: v.number(),
+      capSessions: v.number(),
+      /** What a person should know: that the disk is full, say. */
+      warnings: v.array(v.string()),
+    }),
+  ),
 });
 export type DaemonStatus = v.InferOutput<typeof daemonStatusSchema>;

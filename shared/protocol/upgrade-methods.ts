@@ -132,16 +132,16 @@ export const upgradeMethods = {
     access: 'admin',
     changes: false,
     params: v.object({}),
-    result: v.object({ retired: v.boolean() }),
+    result: v.object({ retired: v.boolean(), pid: v.optional(v.number()) }),
     down: v.never(),
     up: v.never(),
   }),
-  /** Takes over the ended sessions of servers that are no more. */
+  /** Takes over the ended sessions of servers that are no more; waits for that of generation `after` to be gone. */
   'headless.adopt': method({
     at: 'headless',
     access: 'admin',
     changes: false,
-    params: v.object({}),
+    params: v.object({ after: v.optional(v.string()) }),
     result: v.object({}),
     down: v.never(),
     up: v.never(),

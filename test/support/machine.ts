@@ -89,8 +89,9 @@ export class TestMachine {
     return (JSON.parse(readFileSync(join(this.home, 'headless', record), 'utf8')) as { pid: number }).pid;
   }
 
-  /** kill -9 of the daemon, and waits until it is gone. */
+  /** kill -9 of the daemon, and waits until it is gone. Nobody brings it back. */
   async killDaemon(): Promise<void> {
+    await this.ok('config', 'set', 'guard', 'off');
     await killAndWait(this.daemonPid);
   }
 }

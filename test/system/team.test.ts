@@ -100,6 +100,7 @@ describe('two machines in one team', () => {
       async (a, b) => {
         await b.ok('team', 'show');
         await a.ok('remote', 'new', 'B', '--name', 'lost', '--', 'cat');
+        await b.ok('config', 'set', 'guard', 'off');
         await killAndWait(b.headlessPid);
         await expect
           .poll(async () => (await a.json<MachineList>('remote', 'status', 'list')).machines[1]?.headless)

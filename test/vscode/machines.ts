@@ -67,8 +67,9 @@ export class Machine {
     await until(`${this.name} to see ${other.name}`, look, { everyMs: 100 });
   }
 
-  /** As a crash would: no chance to say goodbye. */
+  /** As a crash would: no chance to say goodbye. Nobody brings it back. */
   async killDaemon(): Promise<void> {
+    await this.niia('config', 'set', 'guard', 'off');
     const { pid } = await this.json('status');
     kill(pid, 'SIGKILL');
     await until(`the daemon ${pid} to be gone`, async () => (await this.attempt('status')).code !== 0);

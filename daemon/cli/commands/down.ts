@@ -1,13 +1,15 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
 import { ask } from '../../../shared/rpc/client.ts';
 import { isErrno, readIfThere } from '../../home/files.ts';
+import { lockHolder } from '../../home/lock.ts';
 import { version } from '../../home/version.ts';
 import { connectLocal } from '../../process/local-socket.ts';
 import type { Context, Run } from '../context.ts';
 import { count } from '../format.ts';
+import { pause } from '../retry.ts';
 import { runningDaemon } from '../running-daemon.ts';
 import type { Specs } from '../specs/all.ts';
 import { processGone, upgradeDecided } from '../start-daemon.ts';
@@ -22,7 +24,7 @@ interface Ended {
 export const down: Run<Specs['down']> = async ({ options: { sessions } }, context) => {
   // The supervisor of an upgrade would take a daemon that ends for one that failed.
   await upgradeDecided(context.home, context.deadline);
-  const status = await runningDaemon(context.daemon);
+  const status = await daemonToStop(context);
   const ended: Ended = status
     ? await stopDaemon(sessions, status, context)
     : { pid: null, sessionsEnded: sessions ? await stopServers(context) : 0, sessionsLeft: 0 };
@@ -41,11 +43,27 @@ async function tellOfService({ home, out }: Context): Promise<void> {
   );
 }
 
+const pollMs = 20;
+
+/** The daemon that runs, or is just being brought back; one that crashed is not brought back after this. */
+async function daemonToStop({ home, daemon, deadline }: Context): Promise<DaemonStatus | undefined> {
+  for (;;) {
+    const status = await runningDaemon(daemon);
+    if (status) return status;
+    if (lockHolder(home.path('daemon.lock')) === undefined) {
+      rmSync(home.path('daemon.json'), { force: true });
+      return undefined;
+    }
+    await pause(Math.min(pollMs, deadline.leftMs ?? pollMs));
+  }
+}
+
 async function stopDaemon(sessions: boolean, status: DaemonStatus, { daemon, deadline }: Context): Promise<Ended> {
-  const { pid, sessionsEnded } = await daemon.ask('daemon.stop', { sessions });
+  const { pid, sessionsEnded, serversEnded } = await daemon.ask('daemon.stop', { sessions });
   daemon.close();
   await processGone(pid, deadline);
-  if (sessions) for (const server of status.headless) await processGone(server.pid, deadline);
+  const servers = sessions ? status.headless.map((server) => server.pid) : serversEnded;
+  for (const server of servers) await processGone(server, deadline);
   return { pid, sessionsEnded, sessionsLeft: sessions ? 0 : status.sessions };
 }
 

@@ -17,8 +17,12 @@ export const create: Run<Specs['new']> = async ({ options, rest }, { daemon, out
     env: pairs(options.env, '--env'),
     cols: cols === undefined ? undefined : wholeNumber(cols, '--cols', 1),
     rows: rows === undefined ? undefined : wholeNumber(rows, '--rows', 1),
+    restore: options.restore || undefined,
     argv: rest === undefined ? undefined : [...rest],
   });
+  if (options.restore && !result.restore) {
+    await out.advice(`niia: the niia of ${result.machine} is too old to start sessions again; upgrade it`);
+  }
   await out.result(result, () => `${result.session}\n`);
 };
 
@@ -50,8 +54,11 @@ const stateColours: Record<SessionInfo['state'], Colour> = {
   unknown: 'dim',
 };
 
-function stateText({ state, exitCode, signal }: SessionInfo): string {
-  return state === 'exited' ? `exited ${signal ?? exitCode ?? ''}`.trimEnd() : state;
+function stateText({ state, exitCode, signal, restoredFrom, restoredAs, notRestored }: SessionInfo): string {
+  const text = state === 'exited' ? `exited ${signal ?? exitCode ?? ''}`.trimEnd() : state;
+  if (restoredAs) return `${text}, restored as ${restoredAs}`;
+  if (notRestored) return `${text}, not restored: ${notRestored}`;
+  return restoredFrom ? `${text}, restored from ${restoredFrom}` : text;
 }
 
 export const kill: Run<Specs['kill']> = async ({ args: [given], options }, { daemon, out }) => {

@@ -1,4 +1,5 @@
 import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
+import { sizeText } from '../../home/size.ts';
 import type { Run } from '../context.ts';
 import { ago, count, megabytes, paint, printable, roundTrip, span } from '../format.ts';
 import type { Specs } from '../specs/all.ts';
@@ -38,6 +39,16 @@ export function statusText(status: DaemonStatus): string {
   }
   if (headless.length === 0) rows.push(['headless', 'stopped; starts with the first session']);
   rows.push(['sessions', `${status.sessions} live`]);
+  const { disk } = status;
+  if (disk) {
+    const parts = [
+      `${sizeText(disk.total)} in the home (sessions ${sizeText(disk.sessions)}, versions ${sizeText(disk.versions)})`,
+      `at most ${sizeText(disk.cap)} or ${disk.capSessions} sessions are kept of those that ended`,
+      `${sizeText(disk.free)} free`,
+    ];
+    rows.push(['disk', parts.join('; ')]);
+    for (const warning of disk.warnings) rows.push(['warning', paint(printable(warning), 'red')]);
+  }
   return rows.map(([name, text]) => `${paint(name.padEnd(8), 'dim')}  ${text}\n`).join('');
 }
 

@@ -3,9 +3,17 @@ import { copySpecs } from './copy.ts';
 import { machineSpecs } from './machine.ts';
 import { otherSpecs } from './other.ts';
 import { sessionSpecs } from './session.ts';
+import { wakeSpecs } from './wake.ts';
 
 /** Every command by the words that call it. `niia remote X M` is `X` with `--machine M`. */
-export const specs = { ...machineSpecs, ...copySpecs, ...careSpecs, ...sessionSpecs, ...otherSpecs } as const;
+export const specs = {
+  ...machineSpecs,
+  ...wakeSpecs,
+  ...copySpecs,
+  ...careSpecs,
+  ...sessionSpecs,
+  ...otherSpecs,
+} as const;
 
 export type Specs = typeof specs;
 export type CommandName = keyof Specs;

@@ -31,7 +31,12 @@ export const sessionSpecs = {
       env: { kind: 'list', value: 'K=V', help: 'a variable of its environment; may be repeated' },
       cols: { kind: 'text', value: 'C', help: 'width in characters' },
       rows: { kind: 'text', value: 'R', help: 'height in lines' },
+      restore: { kind: 'flag', help: 'start it again after a reboot, or a crash of the headless server' },
     },
+    notes: [
+      'With --restore its command starts anew, in its folder, with its environment (kept in the home until it ends), size and name.',
+      'A session that ended by itself, or was ended with kill, is not started again.',
+    ],
     examples: ['niia new', 'niia new --name build -- make -j8', 'niia remote new build-box --cwd /srv -- htop'],
     remote: true,
   }),

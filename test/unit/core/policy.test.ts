@@ -5,7 +5,17 @@ import type { MethodName } from '../../../shared/protocol/methods.ts';
 import { methods } from '../../../shared/protocol/methods.ts';
 import type { Role } from '../../../shared/protocol/shapes.ts';
 
-const config: Config = { labels: {}, ask: 'admin', direct: 'on', p2p: 'on', lan: 'on' };
+const config: Config = {
+  labels: {},
+  ask: 'admin',
+  direct: 'on',
+  p2p: 'on',
+  lan: 'on',
+  guard: 'on',
+  wake: {},
+  disk: 2 ** 31,
+  keepSessions: 100,
+};
 
 function may(role: Role, method: MethodName, params: unknown = {}, settings: Config = config): boolean {
   try {
@@ -44,6 +54,9 @@ describe('what another machine may do here', () => {
     'machine.report': 'viewer',
     'machine.start': 'admin',
     'doctor.run': 'admin',
+    'machine.known': null,
+    'machine.setWake': null,
+    'machine.sendWake': 'admin',
     'config.get': 'admin',
     'config.set': 'admin',
     'team.show': 'viewer',

@@ -25,6 +25,7 @@ function leave(home: Home, meta: Partial<SessionMeta>, output = ''): string {
     },
     ...{ createdAt: new Date().toISOString(), endedAt: null, exitCode: null, signal: null, lost: false },
     ...{ owner: 'local', generation: 'old', key: null },
+    ...{ restore: false, takenAlong: false, restoredFrom: null, restoredAs: null, notRestored: null },
     ...meta,
   });
   writeFileSync(`${folder.path}/output-000000000000000.log`, output);

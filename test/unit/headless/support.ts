@@ -98,8 +98,8 @@ export async function start(options: Partial<HeadlessOptions> = {}): Promise<Run
   };
 }
 
-export async function connect(server: HeadlessServer): Promise<Peer> {
-  const peer = await connectLocal(server.socket, { face: 'test', software: 'test' });
+export async function connect(server: HeadlessServer, face = 'test'): Promise<Peer> {
+  const peer = await connectLocal(server.socket, { face, software: 'test' });
   cleanup(() => peer.close());
   return peer;
 }
