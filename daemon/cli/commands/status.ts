@@ -37,7 +37,7 @@ export function statusText(status: DaemonStatus): string {
     ];
     rows.push(['headless', parts.join(', ')]);
   }
-  if (headless.length === 0) rows.push(['headless', 'stopped; starts with the first session']);
+  if (headless.length === 0) rows.push(['headless', 'not up; starts by itself in a moment, or with the next session']);
   rows.push(['sessions', `${status.sessions} live`]);
   const { disk } = status;
   if (disk) {
