@@ -72,6 +72,13 @@ module.exports = {
       to: { path: '^daemon/(mesh|team|paths|core|gateway|headless|cli)/' },
     },
     {
+      name: 'state-is-pure',
+      severity: 'error',
+      comment: 'What a session is doing is concluded from what is told; who tells it lies outside.',
+      from: { path: '^daemon/workers/(state|rules)/' },
+      to: { path: '^(daemon|extension)/', pathNot: '^daemon/workers/(state|rules)/' },
+    },
+    {
       name: 'shared-does-no-io',
       severity: 'error',
       from: { path: '^shared/' },

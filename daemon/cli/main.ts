@@ -20,6 +20,7 @@ import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
 import * as service from './commands/service.ts';
 import * as sessions from './commands/sessions.ts';
+import { explain, report as reportState } from './commands/state.ts';
 import { status } from './commands/status.ts';
 import * as team from './commands/team.ts';
 import { up } from './commands/up.ts';
@@ -84,6 +85,8 @@ const commands: Commands = {
   upgrade,
   bundle,
   'upgrade-supervisor': supervise,
+  explain,
+  report: reportState,
   ask,
   cp: copy,
   mcp,

@@ -45,8 +45,8 @@ export class HeadlessServers {
   #closed = false;
   /** New sessions go to the server of this generation. */
   readonly generation = createHash('sha256').update(`${version}+${build}`).digest('hex').slice(0, 12);
-  /** A server or a session came, changed or went. */
-  readonly changes = new Changes();
+  /** A server or a session came, changed or went. The servers hold themselves back; a state is to be told at once. */
+  readonly changes = new Changes(20);
   readonly #onServers = new Set<() => void>();
 
   constructor(home: Home, machine: () => string, log: Log) {

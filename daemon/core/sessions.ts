@@ -22,6 +22,8 @@ const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
   'session.wait': toHolder,
   'session.attach': toHolder,
   'headless.holdsAsk': toNewest,
+  'session.explain': toHolder,
+  'session.report': toHolder,
   'headless.info': toNewest,
   'headless.stop': toNewest,
   'headless.probe': toNewest,

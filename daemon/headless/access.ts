@@ -20,6 +20,10 @@ export function requireRole(who: Principal, least: Role, what: string): void {
 export function requireAccess(who: Principal, method: HeadlessMethod): void {
   const { access } = methods[method];
   if (access === 'special') return;
+  if (access === 'local') {
+    if (who.kind !== 'local') throw new NiiaError('denied', `${method} is for the machine's own user only`);
+    return;
+  }
   requireRole(who, access, `use ${method}`);
 }
 

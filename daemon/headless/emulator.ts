@@ -3,6 +3,10 @@ import { Terminal } from '@xterm/headless';
 import type { Size } from '../../shared/protocol/shapes.ts';
 import type { FromScreens, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
 import { scrollbackLines } from './screen-messages.ts';
+import { RowsWatch } from './screen-rows.ts';
+
+/** A title beyond this is no title; it goes into every list of sessions. Characters. */
+const longestTitle = 1024;
 
 /** Draws the screens of all sessions, each from its output in order. */
 export class Emulator {
@@ -39,6 +43,7 @@ class Screen {
   #offset: number;
   /** Bytes given to the terminal and not yet drawn. */
   #writing = 0;
+  #watch: RowsWatch | undefined;
   /** What must wait until all bytes before it are drawn, and whatever came after that. */
   readonly #queue: ToScreens[] = [];
 
@@ -54,7 +59,9 @@ class Screen {
       logLevel: 'off',
     });
     this.#terminal.loadAddon(this.#serializer);
-    this.#terminal.onTitleChange((title) => post({ type: 'title', screen: number, title }));
+    this.#terminal.onTitleChange((title) =>
+      post({ type: 'title', screen: number, title: title.slice(0, longestTitle) }),
+    );
     this.#terminal.onData((data) => post({ type: 'reply', screen: number, bytes: Buffer.from(data) }));
     this.#terminal.onBinary((data) => post({ type: 'reply', screen: number, bytes: Buffer.from(data, 'latin1') }));
   }
@@ -82,18 +89,27 @@ class Screen {
           this.#writing--;
           this.#offset = end;
           this.#post({ type: 'drawn', screen: this.#number, offset: end });
+          this.#watch?.drawn();
           this.#advance();
         });
         return;
       }
       case 'resize':
         this.#terminal.resize(message.cols, message.rows);
+        this.#watch?.drawn();
         return;
       case 'text':
       case 'snapshot':
         this.#answer(message);
         return;
+      case 'observe':
+        this.#watch?.close();
+        this.#watch = message.on
+          ? new RowsWatch(this.#terminal, (rows) => this.#post({ type: 'rows', screen: this.#number, ...rows }))
+          : undefined;
+        return;
       case 'dispose':
+        this.#watch?.close();
         this.#terminal.dispose();
     }
   }

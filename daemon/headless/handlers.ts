@@ -5,8 +5,10 @@ import type { HeadlessMethod, ResultOf } from '../../shared/protocol/methods.ts'
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers, ServedCall } from '../../shared/rpc/server.ts';
 import { version } from '../home/version.ts';
+import { printable } from '../workers/state/program-status.ts';
 import { requireKill, requireRole } from './access.ts';
 import type { Asks } from './ask.ts';
+import { explained } from './explained.ts';
 import { probeTerminal } from './probe.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
@@ -75,7 +77,8 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
   'session.read': async (call, { sessions, machine }) => {
     const session = sessions.choose(call.params.session);
     const screen = await session.text(call.params.scrollback ?? 0);
-    return { session: session.id, machine, ...screen, state: session.state().state };
+    const { state, evidence } = session.state();
+    return { session: session.id, machine, ...screen, state, evidence };
   },
 
   'session.tail': (call, { sessions, machine }) => tail(sessions.choose(call.params.session), call, machine),
@@ -100,6 +103,25 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
     } finally {
       if (viewers.get(place) === viewer) viewers.delete(place);
     }
+  },
+
+  'session.explain': (call, { sessions, machine }) => {
+    const session = sessions.choose(call.params.session);
+    return { session: session.id, machine, ...explained(session) };
+  },
+
+  'session.report': (call, { sessions, machine }) => {
+    const { token, state, message = '' } = call.params;
+    const session = sessions.choose(call.params.session);
+    if (!session.tracking || !session.isInside(token)) {
+      throw new NiiaError(
+        'denied',
+        `only what runs inside the session ${session.id} may report its state`,
+        'niia report works in a session, with the environment that the session started with.',
+      );
+    }
+    session.tracking.report(state === 'unknown' ? undefined : { state, message: printable(message, 500) });
+    return { session: session.id, machine, state: session.state().state };
   },
 
   'machine.ask': async (call, context) => {

@@ -14,6 +14,7 @@ export interface Launch {
   cols?: number | undefined;
   rows?: number | undefined;
   sizing?: SessionMeta['sizing'] | undefined;
+  worker?: string | null | undefined;
   owner: string;
   /** This machine's name. */
   machine: string;
@@ -103,10 +104,10 @@ export class Restorer {
   }
 
   #again(before: Session, plan: RestorePlan): Session {
-    const { name, cols, rows, sizing, argv, owner, cwd } = before.meta;
+    const { name, cols, rows, sizing, argv, owner, worker, cwd } = before.meta;
     const environment = environmentAgain(plan, childEnvironment({}));
     return this.#o.launch({
-      ...{ cols, rows, sizing, argv, owner, machine: this.#o.machine, cwd: startFolder(cwd) },
+      ...{ cols, rows, sizing, argv, owner, worker, machine: this.#o.machine, cwd: startFolder(cwd) },
       ...{ name: name === before.id || this.#isTaken(name) ? undefined : name },
       ...{ plan: { given: plan.given, environment }, restore: true, restoredFrom: before.id, key: undefined },
     });

@@ -1,4 +1,5 @@
 import type { Size } from '../../shared/protocol/shapes.ts';
+import type { ScreenRows } from './screen-rows.ts';
 
 /** What the server tells the process part that draws screens. Messages of one screen are carried out in order. */
 export type ToScreens =
@@ -8,6 +9,8 @@ export type ToScreens =
   | ({ type: 'resize'; screen: number } & Size)
   | { type: 'text'; screen: number; request: number; scrollback: number }
   | { type: 'snapshot'; screen: number; request: number; scrollback: number }
+  /** Whether to tell of its rows, now and when they have changed. */
+  | { type: 'observe'; screen: number; on: boolean }
   | { type: 'dispose'; screen: number };
 
 export type FromScreens =
@@ -16,6 +19,7 @@ export type FromScreens =
   | { type: 'title'; screen: number; title: string }
   /** What a terminal answers to a program that asks about it. */
   | { type: 'reply'; screen: number; bytes: Uint8Array }
+  | ({ type: 'rows'; screen: number } & ScreenRows)
   | { type: 'text'; screen: number; request: number; text: ScreenText }
   | { type: 'snapshot'; screen: number; request: number; snapshot: Snapshot }
   | { type: 'failed'; screen: number; request: number; message: string };

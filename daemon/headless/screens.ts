@@ -88,6 +88,9 @@ export class Screens {
       case 'reply':
         screen?.handler.reply(message.bytes);
         return;
+      case 'rows':
+        screen?.handler.rows?.(message);
+        return;
       default: {
         const request = this.#requests.get(message.request);
         this.#requests.delete(message.request);

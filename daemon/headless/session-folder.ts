@@ -38,6 +38,8 @@ const metaSchema = v.object({
   restoredAs: v.optional(v.nullable(v.string()), null),
   /** Why it was not started again. */
   notRestored: v.optional(v.nullable(v.string()), null),
+  /** The rules that its starter named. Absent from sessions of earlier versions. */
+  worker: v.optional(v.nullable(v.string())),
 });
 export type SessionMeta = v.InferOutput<typeof metaSchema>;
 

@@ -1,6 +1,7 @@
 import type { Size } from '../../shared/protocol/shapes.ts';
 import type { OutputLog } from './output-log.ts';
 import type { ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
+import type { ScreenRows } from './screen-rows.ts';
 
 type WithoutScreen<T> = T extends unknown ? Omit<T, 'screen'> : never;
 
@@ -10,6 +11,8 @@ export interface ScreenHandler {
   reply(bytes: Uint8Array): void;
   /** More was drawn: `screen.drawn` has moved. */
   drawn(): void;
+  /** The lower rows have changed; told while the screen is observed. */
+  rows?(rows: ScreenRows): void;
 }
 
 /** How a screen reaches whatever draws it. */
@@ -40,6 +43,7 @@ export class SessionScreen {
   #timer: NodeJS.Timeout | undefined;
   #reading = false;
   #disposed = false;
+  #observed = false;
   /** Counts how often it was drawn from scratch: what was under way for an earlier time is void. */
   #life = 0;
   #waiters: Array<{ offset: number; wake: () => void }> = [];
@@ -70,6 +74,13 @@ export class SessionScreen {
     this.#size = size;
     this.#resizes.push({ offset: this.#log.end, size });
     this.#feed();
+  }
+
+  /** Whether the handler is told of its rows, now and when they have changed. */
+  observe(on: boolean): void {
+    if (this.#observed === on || this.#disposed) return;
+    this.#observed = on;
+    this.#way.post({ type: 'observe', on });
   }
 
   /** Resolves once everything up to `offset` is drawn, at the latest after `withinMs`. */
@@ -131,6 +142,7 @@ export class SessionScreen {
     this.#drawn = offset;
     this.#resizes = [];
     this.#way.post({ type: 'open', offset, cols: this.#size.cols, rows: this.#size.rows });
+    if (this.#observed) this.#way.post({ type: 'observe', on: true });
     this.#feed();
   }
 

@@ -1,3 +1,4 @@
+import { timingSafeEqual } from 'node:crypto';
 import { NiiaError } from '../../shared/errors.ts';
 import type { SessionInfo, Size } from '../../shared/protocol/shapes.ts';
 import { Log } from '../home/log.ts';
@@ -7,13 +8,18 @@ import { InputQueue } from './input-queue.ts';
 import type { OutputLog } from './output-log.ts';
 import type { PtyExit, PtyOptions } from './pty.ts';
 import { Pty } from './pty.ts';
+import type { RuleFiles } from './rule-files.ts';
 import type { ScreenText, Snapshot } from './screen-messages.ts';
 import { scrollbackLines } from './screen-messages.ts';
 import type { Screens } from './screens.ts';
 import type { SessionFolder, SessionMeta } from './session-folder.ts';
 import type { SessionScreen } from './session-screen.ts';
-import { sessionState } from './session-state.ts';
+import { endedState } from './session-state.ts';
+import { SizeHistory } from './size-history.ts';
 import { SizeRule } from './size-rule.ts';
+import type { KnownState } from './state-tracking.ts';
+import { StateTracking } from './state-tracking.ts';
+import { TypedPositions } from './typed-positions.ts';
 
 /** Whoever follows a session: viewers, readers of the raw output, waiters. */
 export interface Follower {
@@ -22,6 +28,8 @@ export interface Follower {
   /** The terminal's size from `offset` on. */
   resized?(offset: number, size: Size): void;
   titled?(title: string): void;
+  /** `state()` tells something else than before. */
+  stateChanged?(): void;
   /** The last byte is in the log and the exit is known. */
   ended?(): void;
 }
@@ -36,15 +44,13 @@ export const pauseAtLag = 8 << 20;
 /** A question about the screen waits at most so long for output that is still to be drawn. */
 const catchUpMs = 3000;
 const killAfterMs = 2000;
-/** Sizes that are remembered for viewers that return. */
-const sizesKept = 256;
-const clientsKept = 1024;
 const mostReplies = 64 << 10;
 
 interface Live {
   pty: Pty;
   input: InputQueue;
   screen: SessionScreen;
+  tracking: StateTracking;
 }
 
 export interface SessionParts {
@@ -52,8 +58,11 @@ export interface SessionParts {
   meta: SessionMeta;
   log: OutputLog;
   screens: Screens;
-  /** Something about it changed that lists show. */
-  changed: () => void;
+  rules: RuleFiles;
+  /** Whoever knows it is inside: only the session's environment has it. */
+  token: string | undefined;
+  /** Something about it changed that lists show; `urgent` where somebody may wait for it. */
+  changed: (urgent?: 'urgent') => void;
 }
 
 const log = new Log('session');
@@ -64,20 +73,19 @@ export class Session {
   readonly #followers = new Set<Follower>();
   readonly #viewers = new Set<Watcher>();
   readonly #sizeRule = new SizeRule<Watcher>();
-  /** How many bytes each client has typed, by client. */
-  readonly #typed = new Map<string, number>();
-  #sizes: Array<{ offset: number; size: Size }>;
+  /** How many bytes each client has typed. */
+  readonly typed = new TypedPositions();
+  readonly sizes: SizeHistory;
   #live: Live | undefined;
   #ended: EndedScreen | undefined;
   /** `performance.now()` of the last output or input. */
   #lastActivity = performance.now();
-  #wasHeard = false;
   #exited: Promise<void>;
   #tellExited: () => void = () => undefined;
 
   private constructor(parts: SessionParts) {
     this.#parts = parts;
-    this.#sizes = [{ offset: 0, size: { cols: parts.meta.cols, rows: parts.meta.rows } }];
+    this.sizes = new SizeHistory({ cols: parts.meta.cols, rows: parts.meta.rows });
     this.#exited = new Promise((resolve) => {
       this.#tellExited = resolve;
     });
@@ -108,9 +116,16 @@ export class Session {
         parts.log.keepFrom(screen.drawn);
         session.#balance();
       },
+      rows: (rows) => tracking.rows(rows),
+    });
+    const tracking = new StateTracking({
+      ...{ argv: parts.meta.argv, worker: parts.meta.worker ?? undefined, pid: pty.pid, files: parts.rules },
+      changed: () => session.#stateChanged(),
+      type: (bytes) => session.#answer(bytes),
+      observe: (on) => screen.observe(on),
     });
     parts.log.keepFrom(0);
-    session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen };
+    session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen, tracking };
     return session;
   }
 
@@ -158,18 +173,27 @@ export class Session {
     return { exitCode: this.#parts.meta.exitCode, signal: this.#parts.meta.signal };
   }
 
-  state(): ReturnType<typeof sessionState> {
-    const { exitCode, signal, lost } = this.#parts.meta;
-    return sessionState({ ended: this.live ? undefined : { exitCode, signal, lost }, outputBytes: this.log.end });
+  state(): KnownState {
+    return this.#live ? this.#live.tracking.known : endedState(this.#parts.meta);
+  }
+
+  /** Whether `token` is that of this session's environment. */
+  isInside(token: string): boolean {
+    const [own, shown] = [Buffer.from(this.#parts.token ?? ''), Buffer.from(token)];
+    return own.length > 0 && own.length === shown.length && timingSafeEqual(own, shown);
+  }
+
+  /** What is known of its state, while it lives. */
+  get tracking(): StateTracking | undefined {
+    return this.#live?.tracking;
   }
 
   info(): SessionInfo {
-    const { id, name, argv, cwd, pid, cols, rows, title, createdAt, endedAt, exitCode, signal, owner } =
-      this.#parts.meta;
-    const { restore, restoredFrom, restoredAs, notRestored } = this.#parts.meta;
+    const { id, name, argv, cwd, pid, cols, rows, title, createdAt, endedAt, exitCode, signal } = this.#parts.meta;
+    const { owner, worker = null, restore, restoredFrom, restoredAs, notRestored } = this.#parts.meta;
     return {
       ...{ id, name, command: commandLine(argv), argv, cwd, pid, cols, rows, ...this.state(), title },
-      ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner },
+      ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner, worker },
       ...{ outputBytes: this.log.end, firstOffset: this.log.firstOffset, logError: this.log.logError },
       ...{ restore, restoredFrom, restoredAs, notRestored },
     };
@@ -188,6 +212,7 @@ export class Session {
     if (!this.#live) throw this.endedError();
     this.#live.input.typeAll(bytes);
     this.#lastActivity = performance.now();
+    this.#live.tracking.typed();
   }
 
   /** Types a viewer's bytes; a promise while it shall send no more. After the end they go nowhere. */
@@ -195,20 +220,9 @@ export class Session {
     if (!this.#live) return undefined;
     if (this.meta.sizing === 'viewer') this.#apply(this.#sizeRule.typed(viewer));
     this.#lastActivity = performance.now();
-    return this.#live.input.typeAtPace(bytes);
-  }
-
-  /** How many bytes the client has typed here. */
-  typedBy(client: string): number {
-    return this.#typed.get(client) ?? 0;
-  }
-
-  noteTyped(client: string, offset: number): void {
-    this.#typed.delete(client);
-    this.#typed.set(client, offset);
-    if (this.#typed.size <= clientsKept) return;
-    const [oldest] = this.#typed.keys();
-    if (oldest !== undefined) this.#typed.delete(oldest);
+    const { input, tracking } = this.#live;
+    tracking.typed();
+    return input.typeAtPace(tracking.withoutAnswer(bytes));
   }
 
   // Viewers and sizes
@@ -227,15 +241,6 @@ export class Session {
 
   viewerResized(viewer: Watcher, size: Size): void {
     this.#apply(this.#sizeRule.resized(viewer, size));
-  }
-
-  /** The terminal's sizes from `offset` on, the one that holds there first. */
-  sizesFrom(offset: number): Array<{ offset: number; size: Size }> {
-    const first = Math.max(
-      0,
-      this.#sizes.findLastIndex((one) => one.offset <= offset),
-    );
-    return this.#sizes.slice(first);
   }
 
   // Screen
@@ -315,11 +320,8 @@ export class Session {
     this.#lastActivity = performance.now();
     for (const follower of this.#followers) follower.output?.();
     this.#live?.screen.outputArrived();
+    this.#live?.tracking.heard(bytes, this.log.end);
     this.#balance();
-    if (!this.#wasHeard) {
-      this.#wasHeard = true;
-      this.#parts.changed();
-    }
   }
 
   /** Holds the program back while the screen or the disk is too far behind, and lets it go on at half of that. */
@@ -337,9 +339,19 @@ export class Session {
     this.#parts.changed();
   }
 
+  #stateChanged(): void {
+    for (const follower of this.#followers) follower.stateChanged?.();
+    this.#parts.changed('urgent');
+  }
+
   /** A terminal answers questions of its program; while no viewer's terminal is there to do it, the screen does. */
   #reply(bytes: Uint8Array): void {
     for (const viewer of this.#viewers) if (!viewer.readOnly) return;
+    this.#answer(bytes);
+  }
+
+  /** Types what no person typed. */
+  #answer(bytes: Uint8Array): void {
     const input = this.#live?.input;
     // A program that only asks and never reads gets no more answers.
     if (input && input.waitingBytes < mostReplies) input.typeAtPace(bytes);
@@ -353,8 +365,7 @@ export class Session {
     const offset = this.log.end;
     this.#live.pty.resize(size);
     this.#live.screen.resize(size);
-    this.#sizes.push({ offset, size });
-    if (this.#sizes.length > sizesKept) this.#sizes.shift();
+    this.sizes.add(offset, size);
     for (const follower of this.#followers) follower.resized?.(offset, size);
     this.#parts.changed();
   }
@@ -367,11 +378,12 @@ export class Session {
     meta.signal = exit.signal;
     meta.endedAt = new Date().toISOString();
     live.input.close();
+    live.tracking.close();
     this.#live = undefined;
     this.#ended = new EndedScreen(this.#parts, live.screen);
     this.#save();
     for (const follower of this.#followers) follower.ended?.();
-    this.#parts.changed();
+    this.#parts.changed('urgent');
     this.#settle(this.#ended).then(this.#tellExited, (error: unknown) => {
       log.error('the end of a session could not be recorded', { session: this.id, error });
       this.#tellExited();

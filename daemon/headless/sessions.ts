@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { NiiaError } from '../../shared/errors.ts';
 import type { ParsedParamsOf } from '../../shared/protocol/methods.ts';
 import type { SessionInfo } from '../../shared/protocol/shapes.ts';
@@ -15,7 +16,9 @@ import type { RestorePlan } from './restore.ts';
 import { restoreNote } from './restore.ts';
 import type { Launch } from './restorer.ts';
 import { Restorer } from './restorer.ts';
+import { RuleFiles } from './rule-files.ts';
 import type { Screens } from './screens.ts';
+import type { SessionParts } from './session.ts';
 import { Session } from './session.ts';
 import type { SessionMeta } from './session-folder.ts';
 import { looksLikeId, SessionFolder } from './session-folder.ts';
@@ -47,12 +50,13 @@ const log = new Log('sessions');
 export class Sessions {
   readonly receipts = new Receipts();
   readonly restorer: Restorer;
+  readonly #rules: RuleFiles;
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
   readonly #byKey = new Map<string, Session>();
   /** Bytes on disk of the sessions that have ended. */
   readonly #sizes = new Map<string, number>();
-  readonly #watchers = new Set<() => void>();
+  readonly #watchers = new Set<(urgent?: 'urgent') => void>();
   readonly #now: () => number;
   #collector: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -65,6 +69,7 @@ export class Sessions {
       sessions: () => this.#sessions.values(),
       launch: (wanted) => this.#launch(wanted),
     });
+    this.#rules = new RuleFiles(options.home);
   }
 
   /** Takes over what dead servers left, and clears away what is old; again every hour. */
@@ -99,7 +104,7 @@ export class Sessions {
   }
 
   /** Calls `changed` after each change that lists show, until the returned function is called. */
-  watch(changed: () => void): () => void {
+  watch(changed: (urgent?: 'urgent') => void): () => void {
     this.#watchers.add(changed);
     return () => this.#watchers.delete(changed);
   }
@@ -147,12 +152,16 @@ export class Sessions {
       ...{ sizing: wanted.sizing ?? 'viewer', title: '', createdAt: new Date(this.#now()).toISOString() },
       ...{ endedAt: null, exitCode: null, signal: null, lost: false, owner, generation, key: key ?? null },
       ...{ restore, takenAlong: false, restoredAs: null, notRestored: null, restoredFrom: restoredFrom ?? null },
+      worker: wanted.worker ?? null,
     };
+    // A hook inside shows it, and so speaks for this session only.
+    const token = randomBytes(18).toString('base64url');
+    const inside = { NIIA_SESSION: id, NIIA_SESSION_TOKEN: token };
     const session = this.#start(
       folder,
       meta,
-      { file, args, env: { ...env, NIIA_SESSION: id } },
-      restore ? plan : undefined,
+      { file, args, env: { ...env, ...inside } },
+      { token, plan: restore ? plan : undefined },
     );
     this.#add(session);
     this.#collect();
@@ -166,11 +175,11 @@ export class Sessions {
     folder: SessionFolder,
     meta: SessionMeta,
     command: { file: string; args: string[]; env: Record<string, string> },
-    plan: RestorePlan | undefined,
+    { token, plan }: { token: string; plan: RestorePlan | undefined },
   ): Session {
     const output = new OutputLog(this.#logOptions(folder));
     if (meta.restoredFrom !== null) output.append(restoreNote(meta.restoredFrom));
-    const parts = { folder, meta, log: output, screens: this.#options.screens, changed: () => this.#changed() };
+    const parts = this.#parts(folder, meta, output, token);
     let session: Session;
     try {
       session = Session.start(parts, command);
@@ -211,6 +220,7 @@ export class Sessions {
 
   close(): void {
     clearInterval(this.#collector);
+    this.#rules.close();
   }
 
   /** In the order of their creation. */
@@ -234,8 +244,13 @@ export class Sessions {
     }
   }
 
-  #changed(): void {
-    for (const watcher of this.#watchers) watcher();
+  #parts(folder: SessionFolder, meta: SessionMeta, output: OutputLog, token?: string): SessionParts {
+    const changed = (urgent?: 'urgent') => this.#changed(urgent);
+    return { folder, meta, log: output, screens: this.#options.screens, rules: this.#rules, token, changed };
+  }
+
+  #changed(urgent?: 'urgent'): void {
+    for (const watcher of this.#watchers) watcher(urgent);
   }
 
   #logOptions(folder: SessionFolder): { folder: string; capBytes?: number } {
@@ -294,7 +309,7 @@ export class Sessions {
   }
 
   async #takeOver(folder: SessionFolder, meta: SessionMeta): Promise<Session> {
-    const { generation, screens, machine } = this.#options;
+    const { generation, machine } = this.#options;
     const lost = meta.endedAt === null;
     if (lost || meta.generation !== generation) {
       meta.generation = generation;
@@ -302,7 +317,7 @@ export class Sessions {
       folder.writeMeta(meta);
     }
     const output = await OutputLog.load(this.#logOptions(folder));
-    const session = Session.ended({ folder, meta, log: output, screens, changed: () => this.#changed() });
+    const session = Session.ended(this.#parts(folder, meta, output));
     this.#add(session);
     this.#sizes.set(session.id, folder.bytes());
     await this.receipts.load(session, machine);

@@ -115,7 +115,7 @@ export class Viewer implements Follower, Watcher {
     const { log } = this.#session;
     const replay = since !== undefined && since >= log.firstOffset && since <= log.end && log.end - since <= jumpAtLag;
     if (replay) {
-      const [first, ...later] = this.#session.sizesFrom(since);
+      const [first, ...later] = this.#session.sizes.from(since);
       // Sizes told since this viewer follows are among them.
       this.#sizes = later;
       this.#attached(since, first?.size ?? this.#session.size);
@@ -134,7 +134,7 @@ export class Viewer implements Follower, Watcher {
 
   #attached(offset: number, size: Size): void {
     const { id: session, name, log } = this.#session;
-    const inputOffset = this.#session.typedBy(this.#client);
+    const inputOffset = this.#session.typed.by(this.#client);
     this.#typedTold = inputOffset;
     const { cols, rows } = size;
     this.#call.emit({ type: 'attached', session, machine: this.#machine, name, offset, inputOffset, cols, rows });
@@ -197,18 +197,18 @@ export class Viewer implements Follower, Watcher {
   // Input
 
   #takeInput(): void {
-    let position = this.#call.params.inputOffset ?? this.#session.typedBy(this.#client);
+    let position = this.#call.params.inputOffset ?? this.#session.typed.by(this.#client);
     this.#call.source(streams.input).onData((bytes) => {
       const start = position;
       position += bytes.length;
       if (this.readOnly || this.#over) return undefined;
       // What was typed before a connection broke and is sent again is not typed again.
-      const known = Math.max(0, this.#session.typedBy(this.#client) - start);
+      const known = Math.max(0, this.#session.typed.by(this.#client) - start);
       if (known >= bytes.length) {
         this.#tellTyped();
         return undefined;
       }
-      this.#session.noteTyped(this.#client, position);
+      this.#session.typed.note(this.#client, position);
       const slow = this.#session.typeAtPace(this, known > 0 ? bytes.subarray(known) : bytes);
       this.#tellTyped();
       return slow;
@@ -224,7 +224,7 @@ export class Viewer implements Follower, Watcher {
   }
 
   #tellTypedNow(): void {
-    const inputOffset = this.#session.typedBy(this.#client);
+    const inputOffset = this.#session.typed.by(this.#client);
     if (this.readOnly || inputOffset === this.#typedTold) return;
     this.#typedTold = inputOffset;
     this.#call.emit({ type: 'typed', inputOffset });

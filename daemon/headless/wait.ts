@@ -73,7 +73,7 @@ async function holds(session: Session, signal: AbortSignal, test: (check: Check)
       aborted = () => reject(NiiaError.from(signal.reason));
       signal.addEventListener('abort', aborted, { once: true });
       if (signal.aborted) aborted();
-      unfollow = session.follow({ output: look, ended: look });
+      unfollow = session.follow({ output: look, stateChanged: look, ended: look });
       look();
     });
   } finally {

@@ -4,6 +4,8 @@ import type { ServedCall } from '../../shared/rpc/server.ts';
 import type { Sessions } from './sessions.ts';
 
 const betweenEventsMs = 100;
+/** Somebody may wait for a state: it is told sooner. */
+const betweenUrgentMs = 25;
 /** Mere growth of the output is no change that wakes anybody; it is looked at this often. */
 const growthEveryMs = 1000;
 
@@ -12,10 +14,15 @@ export async function watchSessions(sessions: Sessions, call: ServedCall<'sessio
   let sent = '';
   let timer: NodeJS.Timeout | undefined;
   let dirty = true;
+  let hurry = false;
+  let lookedAt = Number.NEGATIVE_INFINITY;
   const look = () => {
+    clearTimeout(timer);
     timer = undefined;
     if (!dirty) return;
     timer = setTimeout(look, betweenEventsMs);
+    lookedAt = performance.now();
+    hurry = false;
     // An earlier list has not left yet: the next one will be newer.
     if (call.raw.outbox.length > 0) return;
     dirty = false;
@@ -25,12 +32,18 @@ export async function watchSessions(sessions: Sessions, call: ServedCall<'sessio
     sent = text;
     call.emit({ sessions: list });
   };
-  const changed = () => {
+  const changed = (urgent?: 'urgent') => {
     dirty = true;
-    if (timer === undefined) look();
+    if (timer === undefined) {
+      look();
+    } else if (urgent && !hurry) {
+      hurry = true;
+      clearTimeout(timer);
+      timer = setTimeout(look, Math.max(0, lookedAt + betweenUrgentMs - performance.now()));
+    }
   };
   const unwatch = sessions.watch(changed);
-  const growth = setInterval(changed, growthEveryMs);
+  const growth = setInterval(() => changed(), growthEveryMs);
   try {
     look();
     return await new Promise<never>((_, reject) => {

@@ -5,6 +5,7 @@ import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { sessionMethods } from './session-methods.ts';
+import { stateMethods } from './state-methods.ts';
 import { upgradeMethods } from './upgrade-methods.ts';
 import { wakeMethods } from './wake-methods.ts';
 
@@ -18,6 +19,7 @@ export const methods = {
   ...pathMethods,
   ...wakeMethods,
   ...upgradeMethods,
+  ...stateMethods,
 } as const;
 
 export type Methods = typeof methods;

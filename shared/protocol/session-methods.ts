@@ -64,6 +64,8 @@ export const sessionMethods = {
       sizing: v.optional(v.picklist(['viewer', 'fixed'])),
       /** Start it again where the headless server, or the machine, ends before it does. */
       restore: v.optional(v.boolean()),
+      /** Which program it runs, where its command does not say: the rules of this name tell its state. */
+      worker: v.optional(nameSchema),
     }),
     /** `restore` is absent from a machine that cannot do so. */
     result: v.object({ ...found, name: v.string(), pid: v.number(), restore: v.optional(v.boolean()) }),
@@ -79,7 +81,7 @@ export const sessionMethods = {
     down: v.never(),
     up: v.never(),
   }),
-  /** The list now and after every change (at most ten times a second), until cancelled. */
+  /** The list now and after every change (at once for states, else at most ten times a second), until cancelled. */
   'session.watch': method({
     at: 'headless',
     access: 'viewer',
@@ -138,6 +140,7 @@ export const sessionMethods = {
       cursor: v.object({ x: v.number(), y: v.number() }),
       lines: v.array(v.string()),
       state: sessionStateSchema,
+      evidence: v.optional(v.string()),
     }),
     down: v.never(),
     up: v.never(),

@@ -11,6 +11,19 @@ export const sessionStates = ['starting', 'idle', 'busy', 'blocked', 'exited', '
 export const sessionStateSchema = v.picklist(sessionStates);
 export type SessionState = v.InferOutput<typeof sessionStateSchema>;
 
+/** The piece of evidence that a state was concluded from. */
+export const stateEvidenceSchema = v.object({
+  /** `program` (OSC 7501), `shell` (its marks), `report`, `title`, `screen` or `foreground`; later versions may have more. */
+  source: v.string(),
+  /** The rule that fired: `codex.title-busy`. */
+  rule: v.string(),
+  /** The bytes or the line that it was found in. */
+  excerpt: v.string(),
+  /** From 0 to 1. */
+  confidence: v.number(),
+});
+export type StateEvidence = v.InferOutput<typeof stateEvidenceSchema>;
+
 export const pathKinds = ['gateway', 'p2p', 'direct'] as const;
 export type PathKind = (typeof pathKinds)[number];
 
@@ -40,6 +53,12 @@ export const sessionInfoSchema = v.object({
   state: sessionStateSchema,
   /** What the state was concluded from. */
   evidence: v.string(),
+  /** The same in parts; null where nothing spoke for a state. Absent from servers of earlier versions. */
+  stateEvidence: v.optional(v.nullable(stateEvidenceSchema)),
+  /** Since when it is in this state. */
+  stateSince: v.optional(v.string()),
+  /** The kind of worker that its starter named, whose rules tell its state. */
+  worker: v.optional(v.nullable(v.string())),
   /** The title that the program set (OSC 0 or 2). */
   title: v.string(),
   createdAt: v.string(),

@@ -20,7 +20,7 @@ export const names = {
 
 /**
  * @typedef {{ name: string, value: number, limit: number, unit: string, met: boolean }} Aim
- * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[] } & import('./report-links.mjs').LinkResults & { aims: Aim[] }} Results
+ * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[], state?: import('./state.mjs').StateResult } & import('./report-links.mjs').LinkResults & { aims: Aim[] }} Results
  * @typedef {{ log: import('./bulk.mjs').LogFile, ways: import('./bulk.mjs').BulkResult[] }} Bulk
  * @typedef {{ cores: number, processor: string, node: string, platform: string, load: number }} Host
  */

@@ -6,6 +6,7 @@ import { connectLocal } from '../../daemon/process/local-socket.ts';
 import { NiiaError } from '../../shared/errors.ts';
 import type { ResultOf } from '../../shared/protocol/methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
+import type { SessionState } from '../../shared/protocol/shapes.ts';
 import type { TypedCall } from '../../shared/rpc/client.ts';
 import { ask, typedCall } from '../../shared/rpc/client.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
@@ -87,6 +88,29 @@ export class RpcProbe {
   /** Starts a session of the user's shell; its id. */
   async newSession(): Promise<string> {
     return (await ask(this.#peer, 'session.new', { cols: 80, rows: 24 })).session;
+  }
+
+  /** Starts a program; `worker` names the rules that tell its state. */
+  async newProgram(argv: string[], worker?: string): Promise<string> {
+    return (await ask(this.#peer, 'session.new', { cols: 120, rows: 40, argv, worker })).session;
+  }
+
+  /** Milliseconds from typing `text` into a session until `state` is told to a watcher of all sessions. */
+  async stateAfter(session: string, text: string, state: SessionState): Promise<number> {
+    const watch = typedCall(this.#peer, 'session.watch', {});
+    let typedAt = Number.POSITIVE_INFINITY;
+    const told = new Promise<number>((resolve, reject) => {
+      watch.result.catch(reject);
+      watch.onEvent(({ sessions }) => {
+        if (typedAt === Number.POSITIVE_INFINITY) return;
+        if (sessions.some((one) => one.id === session && one.state === state)) resolve(performance.now() - typedAt);
+      });
+    });
+    typedAt = performance.now();
+    await this.type(session, text);
+    const ms = await told;
+    watch.cancel();
+    return ms;
   }
 
   async type(session: string, text: string): Promise<void> {

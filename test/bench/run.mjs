@@ -18,10 +18,11 @@ import * as report from './report.mjs';
 import * as links from './report-links.mjs';
 import { Scratch } from './scratch.mjs';
 import { measureStartUp } from './startup.mjs';
+import { measureState, reportState } from './state.mjs';
 import { bulkWays, echoWays, starts } from './ways.mjs';
 import { Yardsticks } from './yardsticks.mjs';
 
-const parts = ['echo', 'hops', 'bulk', 'startup', 'memory', 'paths', 'failover', 'interactive', 'flood'];
+const parts = ['echo', 'hops', 'bulk', 'startup', 'memory', 'paths', 'failover', 'interactive', 'flood', 'state'];
 const usage = `npm run bench -- [--quick] [--megabytes N] [--only PARTS] [--json FILE] [--profile DIR]
 
   --quick         half the rounds
@@ -81,6 +82,10 @@ async function bench(scratch, options) {
   if (wants('flood')) {
     results.flood = await measureFlood(bundles, scratch, { rounds: rounds(4), keystrokes: 600 });
     links.reportFlood(results.flood);
+  }
+  if (wants('state')) {
+    results.state = await measureState(scratch, RpcProbe, { rounds: rounds(40), seconds: rounds(10) });
+    reportState(results.state);
   }
   results.aims = [...report.aims(results), ...links.aims(results)];
   report.reportAims(results.aims);

@@ -3,6 +3,7 @@ import { copySpecs } from './copy.ts';
 import { machineSpecs } from './machine.ts';
 import { otherSpecs } from './other.ts';
 import { sessionSpecs } from './session.ts';
+import { stateSpecs } from './state.ts';
 import { wakeSpecs } from './wake.ts';
 
 /** Every command by the words that call it. `niia remote X M` is `X` with `--machine M`. */
@@ -12,6 +13,7 @@ export const specs = {
   ...copySpecs,
   ...careSpecs,
   ...sessionSpecs,
+  ...stateSpecs,
   ...otherSpecs,
 } as const;
 

@@ -40,6 +40,8 @@ describe('what another machine may do here', () => {
     'session.tail': 'viewer',
     'session.wait': 'viewer',
     'session.attach': 'operator',
+    'session.explain': 'viewer',
+    'session.report': null,
     'machine.ask': 'admin',
     'copy.look': 'admin',
     'copy.put': 'admin',

@@ -5,7 +5,7 @@ import { commandLine } from '../../../daemon/headless/command.ts';
 import { InputQueue } from '../../../daemon/headless/input-queue.ts';
 import { LineText } from '../../../daemon/headless/line-text.ts';
 import { Pattern } from '../../../daemon/headless/pattern.ts';
-import { sessionState } from '../../../daemon/headless/session-state.ts';
+import { endedState } from '../../../daemon/headless/session-state.ts';
 import { SizeRule } from '../../../daemon/headless/size-rule.ts';
 import { soon } from './support.ts';
 
@@ -164,11 +164,12 @@ test('a command line reads as one would type it', () => {
   expect(commandLine(['sh', '-c', "echo 'it is'; ls", 'a=b'])).toBe(`sh -c 'echo '\\''it is'\\''; ls' a=b`);
 });
 
-test('a state is told with its evidence', () => {
-  expect(sessionState({ ended: undefined, outputBytes: 0 })).toMatchObject({ state: 'starting' });
-  expect(sessionState({ ended: undefined, outputBytes: 1 })).toEqual({ state: 'unknown', evidence: 'no evidence' });
-  expect(sessionState({ ended: { exitCode: 2, signal: null, lost: false }, outputBytes: 1 })).toEqual({
-    state: 'exited',
-    evidence: 'its process ended with exit code 2',
-  });
+test('the state of an ended session is told with how it ended', () => {
+  const end = { exitCode: 2, signal: null, lost: false, endedAt: '2026-01-01T00:00:00.000Z' };
+  expect(endedState(end)).toMatchObject({ state: 'exited', evidence: 'its process ended with exit code 2' });
+  expect(endedState({ ...end, exitCode: null, signal: 'SIGHUP' }).evidence).toBe(
+    'its process ended with signal SIGHUP',
+  );
+  expect(endedState({ ...end, lost: true }).evidence).toContain('headless server ended');
+  expect(endedState(end).stateSince).toBe(end.endedAt);
 });
