@@ -10,7 +10,7 @@ import { ensureCodeServer } from './vscode/install.mjs';
 const { values } = parseArgs({ options: { full: { type: 'boolean', default: false }, only: { type: 'string' } } });
 const artifacts = 'test/artifacts';
 const counts = { passed: 0, failed: 0, skipped: 0 };
-const stepLimitMs = (values.full ? 40 : 12) * 60_000;
+const stepLimitMs = (values.full ? 60 : 25) * 60_000;
 
 /** The step under way, in a process group of its own. @type {import('node:child_process').ChildProcess | undefined} */
 let running;
