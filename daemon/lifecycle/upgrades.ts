@@ -223,9 +223,7 @@ export class Upgrades {
     try {
       const state = tendUpgrade(home);
       if (state === 'none') {
-        const removed = removeUnused(home);
-        this.#incoming.tidy(Date.now());
-        if (removed.length > 0) log.info('versions that nobody needs are removed', { removed });
+        this.#tidy().catch((error: unknown) => log.warn('old versions could not be removed', { error }));
         return;
       }
       if (state === 'started') log.warn('an upgrade had no supervisor; another one is started');
@@ -234,6 +232,12 @@ export class Upgrades {
       log.error('an upgrade could not be looked after', { error });
       this.#tendIn(supervisorStartMs);
     }
+  }
+
+  async #tidy(): Promise<void> {
+    this.#incoming.tidy(Date.now());
+    const removed = await removeUnused(this.#o.home);
+    if (removed.length > 0) this.#o.log.info('versions that nobody needs are removed', { removed });
   }
 
   #tendIn(ms: number): void {

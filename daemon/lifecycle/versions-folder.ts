@@ -1,4 +1,5 @@
-import { constants, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { constants, cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
@@ -61,7 +62,7 @@ function freeName(versions: string, version: string): string {
 }
 
 /** Removes versions that nothing names and no process runs from. Returns their folders. */
-export function removeUnused(home: Home): string[] {
+export async function removeUnused(home: Home): Promise<string[]> {
   const versions = home.folder('versions');
   const pointer = readPointer(home);
   const upgrade = readUpgrade(home);
@@ -78,9 +79,11 @@ export function removeUnused(home: Home): string[] {
   const removed: string[] = [];
   for (const entry of readdirSync(versions, { withFileTypes: true })) {
     const folder = join(versions, entry.name);
+    // One that this process is filling right now is not left over.
+    if (entry.name.startsWith(`${unfinished}${process.pid}-`)) continue;
     const isVersion = existsSync(join(folder, 'dist')) || entry.name.startsWith(unfinished);
-    if (!entry.isDirectory() || !isVersion || used.has(folder) || isRunFrom(folder)) continue;
-    rmSync(folder, { recursive: true, force: true });
+    if (!entry.isDirectory() || !isVersion || used.has(folder) || (await isRunFrom(folder))) continue;
+    await rm(folder, { recursive: true, force: true });
     removed.push(folder);
   }
   return removed;
@@ -120,16 +123,19 @@ function readRecord(file: string): v.InferOutput<typeof recordSchema> | undefine
   }
 }
 
-/** Whether some process has a file of this folder on its command line; where the system does not say, the records must do. */
-function isRunFrom(folder: string): boolean {
+/**
+ * Whether some process has a file of this folder on its command line; where the system does not say, the records must do.
+ * The kernel may keep a reader waiting for a process that is dumped or swapped in: the daemon does not wait along.
+ */
+async function isRunFrom(folder: string): Promise<boolean> {
   if (process.platform !== 'linux') return false;
-  return readdirSync('/proc').some((name) => {
-    if (!/^\d+$/.test(name)) return false;
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
     try {
-      return readFileSync(`/proc/${name}/cmdline`, 'utf8').includes(`${folder}/`);
+      if ((await readFile(`/proc/${name}/cmdline`, 'utf8')).includes(`${folder}/`)) return true;
     } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) return false;
-      throw error;
+      if (!isErrno(error, 'ENOENT', 'ESRCH', 'EACCES', 'EPERM')) throw error;
     }
-  });
+  }
+  return false;
 }
