@@ -13,6 +13,8 @@ import type { ScreenRows } from './screen-rows.ts';
 
 /** However much happens, it is judged at most this often. */
 const betweenJudgementsMs = 10;
+/** A program that says nothing is looked at so long after its start. */
+const firstLookMs = 1000;
 /** A program that asks again this soon has its answer already. */
 const betweenAnswersMs = 100;
 /** A viewer's own terminal may answer as well, within this time. */
@@ -70,7 +72,8 @@ export class StateTracking {
     });
     const stateSince = new Date().toISOString();
     this.#known = { state: 'starting', evidence: 'no output yet', stateEvidence: null, stateSince };
-    this.#soon();
+    // The process is only just being made: asking the system about it now would wait for that.
+    this.#wakeAt(performance.now() + firstLookMs);
   }
 
   get known(): KnownState {

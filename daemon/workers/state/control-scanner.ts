@@ -10,6 +10,8 @@ export interface ControlHandler {
   mode(mode: number, on: boolean): void;
 }
 
+/** One for all: it decodes whole commands and remembers nothing. */
+const decoder = new TextDecoder('utf-8');
 const esc = 0x1b;
 const bell = 0x07;
 type Place = 'text' | 'escape' | 'control' | 'command' | 'command-escape';
@@ -20,8 +22,8 @@ type Place = 'text' | 'escape' | 'control' | 'command' | 'command-escape';
  */
 export class ControlScanner {
   readonly #handler: ControlHandler;
-  readonly #decoder = new TextDecoder('utf-8');
-  readonly #held = new Uint8Array(longestCommand);
+  /** Made when there is something to hold: many sessions are over before. */
+  #held: Uint8Array | undefined;
   #length = 0;
   #tooLong = false;
   #at: Place = 'text';
@@ -74,6 +76,7 @@ export class ControlScanner {
       // Not a private mode: its end is of no interest, and it holds no escape that could mislead.
       this.#at = 'text';
     } else {
+      this.#held ??= new Uint8Array(longestCommand);
       this.#held[this.#length++] = byte;
     }
   }
@@ -114,11 +117,12 @@ export class ControlScanner {
       this.#tooLong = true;
       return;
     }
+    this.#held ??= new Uint8Array(longestCommand);
     this.#held.set(bytes, this.#length);
     this.#length += bytes.length;
   }
 
   #text(): string {
-    return this.#decoder.decode(this.#held.subarray(0, this.#length));
+    return this.#held ? decoder.decode(this.#held.subarray(0, this.#length)) : '';
   }
 }

@@ -16,7 +16,6 @@ export class LookSchedule {
   /** `forever`: also while nothing happens, every five seconds. */
   constructor(forever: boolean) {
     this.#forever = forever;
-    this.#next = Number.NEGATIVE_INFINITY;
   }
 
   /** When the next look is due. */
