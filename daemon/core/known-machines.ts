@@ -3,6 +3,7 @@ import type { MachineInfo } from '../../shared/protocol/shapes.ts';
 import { pathKinds } from '../../shared/protocol/shapes.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { parseJson } from '../home/json-file.ts';
 import type { Log } from '../home/log.ts';
 
 const knownSchema = v.object({
@@ -74,14 +75,5 @@ export class KnownMachines {
     } catch (error) {
       this.#log.warn('what is known of other machines could not be saved', { error });
     }
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
   }
 }

@@ -9,7 +9,7 @@ import type { Transport } from '../../shared/transport/transport.ts';
 import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
-import { readIfThere, writeAtomically } from '../home/files.ts';
+import { readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { keepLog, Log } from '../home/log.ts';
@@ -17,6 +17,7 @@ import { build, platform, version } from '../home/version.ts';
 import { takeOver, takeOverVariable } from '../lifecycle/take-over.ts';
 import { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
+import { daemonRecordFile, writeDaemonRecord } from '../process/daemon-record.ts';
 import { noteStart, thisInstallation } from '../process/installation.ts';
 import { listenLocal } from '../process/local-socket.ts';
 import { isManaged } from '../process/managed.ts';
@@ -76,7 +77,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
 /** Tells of a daemon that crashed. One that was to be brought back and was stopped meanwhile stays away. */
 function mayStart(home: Home, log: Log): boolean {
-  const left = readIfThere(home.path('daemon.json'));
+  const left = readIfThere(daemonRecordFile(home));
   const restarted = takeRestartMark();
   if (left === undefined) return !restarted;
   log.warn('the daemon before this one ended without saying so', { left: left.trim() });
@@ -205,7 +206,7 @@ class Daemon {
     const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
     const managed = isManaged(process.env, process.pid, process.ppid);
     const record = { pid: process.pid, ...thisInstallation, startedAt: this.#startedAt, socket, managed };
-    writeAtomically(this.#home.path('daemon.json'), `${JSON.stringify(record)}\n`);
+    writeDaemonRecord(this.#home, record);
     noteStart(this.#home);
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     this.#upgrades.start();
@@ -323,7 +324,7 @@ class Daemon {
   }
 
   async #close(server: Server): Promise<void> {
-    rmSync(this.#home.path('daemon.json'), { force: true });
+    rmSync(daemonRecordFile(this.#home), { force: true });
     server.close();
     this.#upgrades.close();
     await this.#keeper.dismiss();

@@ -31,7 +31,7 @@ export class Asks {
   readonly #home: Home;
   readonly #times: AskTimes;
   readonly #keys: AskKeys;
-  readonly #path = new LoginPath();
+  readonly #path: LoginPath;
   readonly #running = new Set<AskRun>();
   /** By key, in the order of their start. A start that is under way is here already, so that nobody starts it again. */
   readonly #held = new Map<string, Promise<Held>>();
@@ -44,6 +44,12 @@ export class Asks {
     this.#home = home;
     this.#times = { ...usualTimes, ...times };
     this.#keys = new AskKeys(home);
+    this.#path = new LoginPath(home.path('login-path.json'));
+  }
+
+  /** Has the login shell asked for its PATH before a command waits for it: profiles are slow. */
+  prepare(): void {
+    void this.#path.get();
   }
 
   /** How many run, or have an outcome that was not told yet. */

@@ -1,12 +1,14 @@
+import { existsSync } from 'node:fs';
 import { ConfigStore } from '../home/config.ts';
-import { readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { lockHolder } from '../home/lock.ts';
 import type { Log } from '../home/log.ts';
 import { processStart } from '../home/process-identity.ts';
+import { daemonRecordFile, readDaemonRecord } from '../process/daemon-record.ts';
+import { spawnDaemon } from '../process/daemon-start.ts';
 import { installationToStart } from '../process/installation.ts';
 import { restartMark } from '../process/restart-mark.ts';
-import { spawnDetached } from '../process/spawn.ts';
+import { tendUpgrade, upgradeLock } from '../process/upgrade-journal.ts';
 import type { DaemonState } from './guardian.ts';
 import { Guardian } from './guardian.ts';
 
@@ -25,10 +27,13 @@ export function guardianOf(home: Home, log: Log): Guardian {
  * service manager started is the manager's to start again.
  */
 export function daemonState(home: Home): DaemonState {
-  const record = readIfThere(home.path('daemon.json'));
-  if (record === undefined || record.includes('"managed":true') || !isGuarded(home)) return 'stopped';
-  const locks = ['daemon.lock', 'upgrade.lock'];
-  return locks.some((name) => lockHolder(home.path(name)) !== undefined) ? 'busy' : 'crashed';
+  if (!isGuarded(home)) return 'stopped';
+  // An upgrade that lost its supervisor together with the daemon is finished first, which leaves a daemon running.
+  if (tendUpgrade(home) !== 'none') return 'busy';
+  // A record that cannot be read was left behind all the same.
+  if (!existsSync(daemonRecordFile(home)) || readDaemonRecord(home)?.managed) return 'stopped';
+  const locks = [home.path('daemon.lock'), upgradeLock(home)];
+  return locks.some((lock) => lockHolder(lock) !== undefined) ? 'busy' : 'crashed';
 }
 
 /** Settings that cannot be read are the daemon's to complain of. */
@@ -41,7 +46,5 @@ function isGuarded(home: Home): boolean {
 }
 
 function startAgain(home: Home): number {
-  const { entry } = installationToStart(home, 'restart');
-  const env = { ...process.env, NIIA_HOME: home.root, [restartMark]: '1' };
-  return spawnDetached(['daemon', '--json'], home.path('daemon.log'), env, entry);
+  return spawnDaemon(home, installationToStart(home, 'restart'), [], { [restartMark]: '1' });
 }

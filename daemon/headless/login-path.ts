@@ -1,14 +1,17 @@
 import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import { delimiter } from 'node:path';
+import * as v from 'valibot';
+import { writeAtomically } from '../home/files.ts';
+import { readJsonFile } from '../home/json-file.ts';
 import { Log } from '../home/log.ts';
 import { childEnvironment, userShell } from './command.ts';
 
 /** How old it may be: what somebody adds to a start-up file is found soon. */
 const freshMs = 30_000;
-/** How long a command waits for it at first, and later, when an older answer will do. */
+/** How long a command waits for it at first, and where an older answer will do: a quick profile is always up to date. */
 const firstWaitMs = 3_000;
-const laterWaitMs = 1_000;
+const laterWaitMs = 200;
 /** After this the shell is told to hang up. Not sooner: one that is killed in its profile leaves the locks of others. */
 const longestMs = 120_000;
 const mostBytes = 256 << 10;
@@ -21,13 +24,18 @@ const log = new Log('login-path');
  * what it would have found there.
  */
 export class LoginPath {
+  readonly #file: string;
   readonly #env: NodeJS.ProcessEnv;
   #known: string | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> | undefined;
 
-  constructor(env: NodeJS.ProcessEnv = process.env) {
+  /** `file` keeps the last answer: a first command after a start does not wait for a slow profile. */
+  constructor(file: string, env: NodeJS.ProcessEnv = process.env) {
+    this.#file = file;
     this.#env = env;
+    const kept = readJsonFile(file, keptSchema);
+    if (kept?.shell === userShell(env)) this.#known = kept.path;
   }
 
   /** Where a command is looked for: the login shell's folders, then this process's own. */
@@ -38,7 +46,7 @@ export class LoginPath {
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;
       });
-      await within(this.#reading, this.#readAt < 0 ? firstWaitMs : laterWaitMs);
+      await within(this.#reading, this.#known === undefined ? firstWaitMs : laterWaitMs);
     }
     return joined(this.#known, own);
   }
@@ -46,9 +54,17 @@ export class LoginPath {
   async #read(): Promise<void> {
     const path = await readLoginPath(this.#env);
     this.#readAt = performance.now();
-    if (path !== undefined) this.#known = path;
+    if (path === undefined || path === this.#known) return;
+    this.#known = path;
+    try {
+      writeAtomically(this.#file, `${JSON.stringify({ shell: userShell(this.#env), path })}\n`);
+    } catch (error) {
+      log.debug('the login shell is asked again after the next start', { error });
+    }
   }
 }
+
+const keptSchema = v.object({ shell: v.string(), path: v.string() });
 
 /** Folders of both, each once, those of the first before the others. */
 export function joined(first: string | undefined, second: string | undefined): string | undefined {

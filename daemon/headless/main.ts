@@ -67,6 +67,7 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   process.on('unhandledRejection', survive);
   try {
     await server.start();
+    server.prepare();
     const { socket, startedAt } = server;
     const record = { pid: process.pid, generation, ...thisInstallation, startedAt, socket };
     writeAtomically(place, `${JSON.stringify(record)}\n`);

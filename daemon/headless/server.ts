@@ -87,6 +87,11 @@ export class HeadlessServer {
     this.#considerLeaving();
   }
 
+  /** Does now what the first request would wait for. */
+  prepare(): void {
+    this.#asks.prepare();
+  }
+
   /** Ends as with the machine: sessions that are marked for it are started again by the next server. */
   async goDown(): Promise<void> {
     this.#sessions.restorer.takeAlong();

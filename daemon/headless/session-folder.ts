@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { isErrno, readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { parseJsonAs } from '../home/json-file.ts';
 import type { RestorePlan } from './restore.ts';
 import { restorePlanSchema } from './restore.ts';
 
@@ -107,7 +108,7 @@ export class SessionFolder {
   /** Undefined where there is none (yet), or none that can be understood. */
   readMeta(): SessionMeta | undefined {
     const text = readIfThere(join(this.path, 'meta.json'));
-    return text === undefined ? undefined : parse(metaSchema, text);
+    return text === undefined ? undefined : parseJsonAs(text, metaSchema);
   }
 
   writeMeta(meta: SessionMeta): void {
@@ -116,7 +117,7 @@ export class SessionFolder {
 
   readRestorePlan(): RestorePlan | undefined {
     const text = readIfThere(join(this.path, 'restore.json'));
-    return text === undefined ? undefined : parse(restorePlanSchema, text);
+    return text === undefined ? undefined : parseJsonAs(text, restorePlanSchema);
   }
 
   /** Holds a whole environment, which may hold secrets: mode 0600, and gone when it is of no use any more. */
@@ -130,7 +131,7 @@ export class SessionFolder {
 
   readFinalScreen(): FinalScreen | undefined {
     const text = readIfThere(join(this.path, 'screen.json'));
-    return text === undefined ? undefined : parse(finalScreenSchema, text);
+    return text === undefined ? undefined : parseJsonAs(text, finalScreenSchema);
   }
 
   writeFinalScreen(screen: FinalScreen): void {
@@ -150,7 +151,7 @@ export class SessionFolder {
       if (isErrno(error, 'ENOENT')) return [];
       throw error;
     }
-    return text.split('\n').flatMap((line) => (line ? (parse(receiptSchema, line) ?? []) : []));
+    return text.split('\n').flatMap((line) => (line ? (parseJsonAs(line, receiptSchema) ?? []) : []));
   }
 
   /** What its files take on disk. */
@@ -175,16 +176,4 @@ function numbers(root: string): number[] {
     const number = idPattern.exec(name)?.[1];
     return number === undefined ? [] : [Number(number)];
   });
-}
-
-function parse<S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const parsed = v.safeParse(schema, value);
-  return parsed.success ? parsed.output : undefined;
 }

@@ -1,11 +1,14 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { SessionInfo } from '../../shared/protocol/shapes.ts';
 import type { ServedCall } from '../../shared/rpc/server.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { Sessions } from './sessions.ts';
 
 const betweenEventsMs = 100;
-/** Somebody may wait for a state: it is told sooner. */
+/** Somebody may wait for a state: it is told sooner, as long as the average stays as above. */
 const betweenUrgentMs = 25;
+/** Events that a quiet time saves up for that. */
+const mostSaved = 4;
 /** Mere growth of the output is no change that wakes anybody; it is looked at this often. */
 const growthEveryMs = 1000;
 
@@ -16,6 +19,9 @@ export async function watchSessions(sessions: Sessions, call: ServedCall<'sessio
   let dirty = true;
   let hurry = false;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  const budget = new TokenBucket(1000 / betweenEventsMs, mostSaved, performance.now());
+  // Nothing is saved up yet: what is there at first is for the first list.
+  budget.take(mostSaved - 1, performance.now());
   const look = () => {
     clearTimeout(timer);
     timer = undefined;
@@ -30,13 +36,14 @@ export async function watchSessions(sessions: Sessions, call: ServedCall<'sessio
     const text = JSON.stringify(list);
     if (text === sent) return;
     sent = text;
+    budget.take(1, lookedAt);
     call.emit({ sessions: list });
   };
   const changed = (urgent?: 'urgent') => {
     dirty = true;
     if (timer === undefined) {
       look();
-    } else if (urgent && !hurry) {
+    } else if (urgent && !hurry && !budget.empty(performance.now())) {
       hurry = true;
       clearTimeout(timer);
       timer = setTimeout(look, Math.max(0, lookedAt + betweenUrgentMs - performance.now()));

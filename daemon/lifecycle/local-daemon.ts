@@ -1,15 +1,14 @@
-import * as v from 'valibot';
 import type { MethodName, ParamsOf, ResultOf } from '../../shared/protocol/methods.ts';
 import { ask } from '../../shared/rpc/client.ts';
-import { isErrno, readIfThere } from '../home/files.ts';
+import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { lockHolder } from '../home/lock.ts';
 import { processStart } from '../home/process-identity.ts';
 import { version } from '../home/version.ts';
+import { readDaemonRecord } from '../process/daemon-record.ts';
 import { connectLocal } from '../process/local-socket.ts';
 
 const pollMs = 10;
-const recordSchema = v.object({ pid: v.number(), entry: v.optional(v.string()) });
 
 /** The pid of the daemon that runs for this home, whether it answers or not. */
 export function daemonPid(home: Home): number | undefined {
@@ -18,15 +17,8 @@ export function daemonPid(home: Home): number | undefined {
 
 /** The entry point that the daemon runs from; undefined where it does not (yet) say. */
 export function daemonEntry(home: Home): string | undefined {
-  const text = readIfThere(home.path('daemon.json'));
-  if (text === undefined) return undefined;
-  try {
-    const record = v.safeParse(recordSchema, JSON.parse(text));
-    return record.success && record.output.pid === daemonPid(home) ? record.output.entry : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const record = readDaemonRecord(home);
+  return record?.pid === daemonPid(home) ? record?.entry : undefined;
 }
 
 /** One question to the daemon over its local socket. Rejects with `daemon_not_running`, or whatever it answers. */

@@ -4,9 +4,11 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Offer } from '../../shared/protocol/upgrade-methods.ts';
-import { isErrno, readIfThere } from '../home/files.ts';
+import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { readJsonFile } from '../home/json-file.ts';
 import { lockHolder } from '../home/lock.ts';
+import { daemonRecordFile } from '../process/daemon-record.ts';
 import { type Installation, readPointer, thisInstallation } from '../process/installation.ts';
 import { readUpgrade } from '../process/upgrade-journal.ts';
 import { fitsMachine, type Here, isWhatWasOffered } from './acceptance.ts';
@@ -100,27 +102,15 @@ const recordSchema = v.object({ entry: v.string(), generation: v.optional(v.stri
 function running(home: Home): string[] {
   const servers = home.folder('headless');
   const records = readdirSync(servers).filter((name) => name.endsWith('.json'));
-  const files = [home.path('daemon.json'), ...records.map((name) => join(servers, name))];
+  const files = [daemonRecordFile(home), ...records.map((name) => join(servers, name))];
   return files.flatMap((file) => {
-    const record = readRecord(file);
+    // One that is torn, or of an older version, is not of something that runs from versions/.
+    const record = readJsonFile(file, recordSchema);
     if (!record) return [];
     const lock =
       record.generation === undefined ? home.path('daemon.lock') : join(servers, `${record.generation}.lock`);
     return lockHolder(lock) === undefined ? [] : [record.entry];
   });
-}
-
-function readRecord(file: string): v.InferOutput<typeof recordSchema> | undefined {
-  const text = readIfThere(file);
-  if (text === undefined) return undefined;
-  try {
-    const parsed = v.safeParse(recordSchema, JSON.parse(text));
-    return parsed.success ? parsed.output : undefined;
-  } catch (error) {
-    // Torn, or of an older version: whoever runs from versions/ writes whole ones.
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 /**

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { parseJson } from '../home/json-file.ts';
 import type { Log } from '../home/log.ts';
 
 const addressSchema = v.object({
@@ -151,15 +152,6 @@ function isAddress(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, pathname, search, hash, username, password, port } = new URL(text);
   return protocol === 'wss:' && pathname === '/' && !search && !hash && !username && !password && port !== '0';
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 function compare(a: string, b: string): number {

@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import * as v from 'valibot';
-import { readIfThere, writeAtomically } from '../home/files.ts';
+import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { readJsonFile } from '../home/json-file.ts';
 import { build, version } from '../home/version.ts';
 import { entryPoint } from './spawn.ts';
 
@@ -101,17 +102,7 @@ export function noteStart(home: Home, own = thisInstallation): void {
 
 /** What the pointer names; undefined where there is none. One that is damaged counts as none: each install is whole. */
 export function readPointer(home: Home): Pointer | undefined {
-  const text = readIfThere(pointerFile(home));
-  if (text === undefined) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const parsed = v.safeParse(pointerSchema, json);
-  return parsed.success ? parsed.output : undefined;
+  return readJsonFile(pointerFile(home), pointerSchema);
 }
 
 export function writePointer(home: Home, pointer: Pointer): void {

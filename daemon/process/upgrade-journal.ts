@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
-import { readIfThere, writeAtomically } from '../home/files.ts';
+import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { readJsonFile } from '../home/json-file.ts';
 import { lockHolder } from '../home/lock.ts';
 import { installationSchema, thisInstallation } from './installation.ts';
 import { spawnDetached } from './spawn.ts';
@@ -51,17 +52,7 @@ export function isFinished({ step }: UpgradeJournal): boolean {
 
 /** Undefined where there was never an upgrade. A journal that is damaged counts as none: it is written as a whole. */
 export function readUpgrade(home: Home): UpgradeJournal | undefined {
-  const text = readIfThere(journalFile(home));
-  if (text === undefined) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-  const parsed = v.safeParse(journalSchema, json);
-  return parsed.success ? parsed.output : undefined;
+  return readJsonFile(journalFile(home), journalSchema);
 }
 
 export function writeUpgrade(home: Home, journal: UpgradeJournal): void {

@@ -81,7 +81,7 @@ export const sessionMethods = {
     down: v.never(),
     up: v.never(),
   }),
-  /** The list now and after every change (within 25 ms for states, else at most ten times a second), until cancelled. */
+  /** The list now and after every change (at most ten times a second on average; a state after a quiet time within 25 ms), until cancelled. */
   'session.watch': method({
     at: 'headless',
     access: 'viewer',

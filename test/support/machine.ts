@@ -36,7 +36,9 @@ export class TestMachine {
     this.name = name;
     this.home = home;
     const { NIIA_SESSION: _, NIIA_LOG: __, ...outer } = process.env;
-    this.env = { ...outer, NIIA_HOME: home, NIIA_MACHINE_NAME: name, SHELL: '/bin/bash', PS1: '$ ', NO_COLOR: '1' };
+    const ours = { NIIA_HOME: home, NIIA_MACHINE_NAME: name, SHELL: '/bin/bash', PS1: '$ ', NO_COLOR: '1' };
+    // Its shells do not read the profile of whoever runs the tests.
+    this.env = { ...outer, HOME: home, ...ours };
   }
 
   spawn(args: readonly string[], options: RunOptions = {}): ChildProcess {

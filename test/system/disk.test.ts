@@ -23,7 +23,7 @@ describe.runIf(process.getuid?.() === 0 && process.platform === 'linux')('a mach
       await a.ok('up', '--direct', 'off', '--p2p', 'off', '--lan', 'off');
       await a.ok('config', 'set', 'disk', '100MB');
       await a.ok('config', 'set', 'disk.sessions', '7');
-      const script = 'stty raw -echo; seq 1 400000; read go; echo last; exec cat';
+      const script = 'stty -echo; seq 1 400000; read go; echo last; exec cat';
       await a.ok('new', '--name', 'main', '--', 'sh', '-c', script);
       await a.ok('wait', '--match', '^400000$', '--timeout', '60');
       const disk = async () => (await a.json<Status>('status')).disk;

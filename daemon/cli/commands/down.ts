@@ -6,6 +6,7 @@ import { ask } from '../../../shared/rpc/client.ts';
 import { isErrno, readIfThere } from '../../home/files.ts';
 import { lockHolder } from '../../home/lock.ts';
 import { version } from '../../home/version.ts';
+import { daemonRecordFile } from '../../process/daemon-record.ts';
 import { connectLocal } from '../../process/local-socket.ts';
 import type { Context, Run } from '../context.ts';
 import { count } from '../format.ts';
@@ -51,7 +52,7 @@ async function daemonToStop({ home, daemon, deadline }: Context): Promise<Daemon
     const status = await runningDaemon(daemon);
     if (status) return status;
     if (lockHolder(home.path('daemon.lock')) === undefined) {
-      rmSync(home.path('daemon.json'), { force: true });
+      rmSync(daemonRecordFile(home), { force: true });
       return undefined;
     }
     await pause(Math.min(pollMs, deadline.leftMs ?? pollMs));

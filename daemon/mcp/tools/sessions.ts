@@ -50,8 +50,7 @@ export const readSession = tool({
 export const writeSession = tool({
   name: 'write_session',
   title: 'Type into a session',
-  description:
-    'Types exactly this text into a session, once. Enter is \\r: "make\\r" types make and Enter. To give work to an AI worker use prompt instead.',
+  description: 'Types exactly this text into a session, once. Enter is \\r: "make\\r" types make and Enter.',
   right: 'write',
   input: { ...onMachine, ...inSession, text: v.pipe(v.string(), v.minLength(1)) },
   run: async ({ machine, session, text }, caller) => {

@@ -61,8 +61,6 @@ export class Scene {
     const at = (name: string, station: Station): TestMachine => {
       mkdirSync(join(this.#scratch, name), { mode: 0o700 });
       const machine = new TestMachine(name, join(this.#scratch, name));
-      // Without the profile of whoever runs the tests: a command that is asked for waits for it.
-      machine.env['HOME'] = machine.home;
       machine.prefix = station.prefix;
       return machine;
     };
