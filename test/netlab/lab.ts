@@ -170,9 +170,9 @@ export class Lab {
 
   /** Ends every process in the lab, and with them the lab. */
   async close(): Promise<void> {
-    for (const namespace of this.#namespaces) namespace.close();
     this.#reaper.stdin?.end();
     if (this.#reaper.exitCode === null) await once(this.#reaper, 'exit');
+    for (const namespace of this.#namespaces) namespace.close();
     this.#privileges.close();
   }
 
@@ -188,7 +188,7 @@ export class Lab {
 
   #guard(namespace: Namespace): void {
     this.#namespaces.push(namespace);
-    this.#reaper.stdin?.write(`${namespace.id}\n`);
+    this.#reaper.stdin?.write(`${namespace.id} ${namespace.pid}\n`);
   }
 
   #publicAddressing(families: readonly ('ipv4' | 'ipv6')[]): Addressing {

@@ -1,6 +1,6 @@
 // Ends what still runs in a lab's network namespaces when its standard input ends: a lab that is closed closes it, and so
-// does the kernel when the test run is killed. Each line of input names one namespace, as /proc/PID/ns/net has it.
-import { readdirSync, readlinkSync } from 'node:fs';
+// does the kernel when the test run is killed. Each line of input names one namespace, as /proc/PID/ns/net has it, and PID.
+import { openSync, readdirSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -8,7 +8,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
 
 const namespaces = new Set();
-for await (const line of createInterface(process.stdin)) namespaces.add(line);
+for await (const line of createInterface(process.stdin)) {
+  const [id, pid] = line.split(' ');
+  namespaces.add(id);
+  try {
+    // Held open, it lives as long as this process: the name of one that is gone is given to the next that is made.
+    openSync(`/proc/${pid}/ns/net`);
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+}
 
 for (;;) {
   const pids = inhabitants();
