@@ -100,8 +100,12 @@ await check('imports', 'npm', ['run', '--silent', 'check:imports']);
 await check('build', 'node', ['esbuild.mjs']);
 await suite('unit', 'unit');
 await suite('system', 'system');
+await suite('network', 'network');
 const { node24 } = await ensureCodeServer();
-if (values.full) await suite('system on node 24', 'system', { NIIA_TEST_NODE: node24 });
+if (values.full) {
+  await suite('system on node 24', 'system', { NIIA_TEST_NODE: node24 });
+  await suite('network on node 24', 'network', { NIIA_TEST_NODE: node24 });
+}
 for (let round = 1; round <= (values.full ? 3 : 1); round++) await suite(`vscode ${round}`, 'vscode');
 
 console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);

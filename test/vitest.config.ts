@@ -23,7 +23,19 @@ export default defineConfig({
           globalSetup: process.env['NIIA_TEST_PREBUILT'] ? [] : ['test/support/build.ts'],
           testTimeout: 90_000,
           hookTimeout: 60_000,
-          // Real processes on a small machine: one file at a time keeps timings honest.
+          // Real processes, which wait for each other and for timers most of the time.
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'network',
+          include: ['test/network/**/*.test.ts'],
+          globalSetup: process.env['NIIA_TEST_PREBUILT'] ? [] : ['test/support/build.ts'],
+          testTimeout: 90_000,
+          hookTimeout: 60_000,
+          // Promises about time, over networks of their own: one file at a time keeps them honest.
           fileParallelism: false,
         },
       },
