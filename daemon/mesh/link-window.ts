@@ -14,7 +14,7 @@ const refreshRounds = 2;
 /** Bytes of one frame, at least; how many frames make up a window; what part of it may wait above it. */
 const leastFragment = 4 << 10;
 const fragmentsPerWindow = 16;
-const unsentPart = 1 / 4;
+const unsentPart = 1 / 8;
 const leastUnsent = 8 << 10;
 
 interface Sent {
