@@ -7,7 +7,7 @@ import type { Principal } from '../../shared/rpc/call.ts';
 import type { ServedCall } from '../../shared/rpc/server.ts';
 import type { Home } from '../home/home.ts';
 import { encodeRecord, RecordReader } from './copy-wire.ts';
-import { fromName, safePath, toName } from './names.ts';
+import { fromName, toName } from './names.ts';
 import { absolute, look } from './place.ts';
 import { Receiver } from './receiver.ts';
 import { type CopyReport, Sender } from './sender.ts';
@@ -46,7 +46,7 @@ export class Copies {
       const sink = call.sink(streams.output);
       const receiver = new Receiver({
         into: absolute(fromName(into), homedir()),
-        names: names.map((name) => safePath([name])[0] ?? Buffer.alloc(0)),
+        names: names.map(fromName),
         locks: this.#locks,
         send: (answer) => sink.writeAll(encodeRecord(answer)),
         report: silent,

@@ -26,8 +26,8 @@ export function shown(bytes: Uint8Array): string {
  * The bytes of one name in a folder, whoever sent it. Throws `denied` for what could lead anywhere else: no name at all,
  * `.`, `..`, anything with a slash or a NUL (on Windows also what stands for a drive, a stream or a device there).
  */
-export function safeName(name: NameBytes, platform: NodeJS.Platform = process.platform): Buffer {
-  const bytes = fromName(name);
+export function safeName(name: NameBytes | Buffer, platform: NodeJS.Platform = process.platform): Buffer {
+  const bytes = Buffer.isBuffer(name) ? name : fromName(name);
   const text = bytes.toString('latin1');
   const bad =
     bytes.length === 0 ||

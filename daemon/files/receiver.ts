@@ -4,13 +4,13 @@ import type { Answered, NameBytes, Sent } from '../../shared/protocol/copy-metho
 import { isErrno } from '../home/files.ts';
 import { Folder, FolderStack } from './folder.ts';
 import { fileMode, IncomingFile, writeSmall } from './incoming-file.ts';
-import { fromName, linkStaysWithin, safePath, shown } from './names.ts';
+import { fromName, linkStaysWithin, safeName, safePath, shown } from './names.ts';
 import { type CopyReport, messageOf, type Place } from './sender.ts';
 import { joinPath } from './walk.ts';
 
 export interface ReceiverOptions {
   into: Buffer;
-  /** What each source is to be called there. */
+  /** What each source is to be called there, whoever said so: one that is no name of a file is refused. */
   names: readonly Buffer[];
   /** Where locks of files that are written are kept. */
   locks: string;
@@ -36,6 +36,7 @@ interface Done {
  */
 export class Receiver {
   readonly #o: ReceiverOptions;
+  readonly #names: readonly Buffer[];
   #root: Folder | undefined;
   #stack: FolderStack | undefined;
   readonly #order: Done[] = [];
@@ -49,8 +50,10 @@ export class Receiver {
   #refused: { source: number; path: Buffer[] } | undefined;
   #finished = false;
 
+  /** Throws `denied` for names that could lead out of the folder. */
   constructor(options: ReceiverOptions) {
     this.#o = options;
+    this.#names = options.names.map((name) => safeName(name));
   }
 
   /** The last entry that is done with: where a sender is to go on in another connection. */
@@ -236,7 +239,7 @@ export class Receiver {
         return await this.#settled(done);
       }
       this.#refused = undefined;
-      const top = this.#o.names[record.source];
+      const top = this.#names[record.source];
       if (!top) throw new NiiaError('bad_request', `a copy has no source ${record.source}`);
       names = [top, ...below];
       await work(names);

@@ -63,11 +63,14 @@ export function direction(words: readonly Buffer[]): {
 }
 
 export interface Source extends Found {
-  /** As it was written: `dir/.` means what is in it. */
+  /** As it was written, which is where its name comes from: a machine that it is on has no say in that. */
   written: Buffer;
 }
 
-/** Where each source goes: a folder that is there, and a name in it. As cp and scp have it. */
+/**
+ * Where each source goes: a folder that is there, and a name in it. As cp and scp have it. Throws `usage` where that
+ * cannot be.
+ */
 export function destination(
   sources: readonly Source[],
   target: Found & { written: Buffer },
@@ -77,7 +80,7 @@ export function destination(
   if (kind === 'other')
     throw new NiiaError('usage', `${shown(path)} is neither a file nor a folder, and is not replaced`);
   if (kind === 'folder' && !sources.some(contentsOnly)) {
-    const names = sources.map((source) => named(last(source.path), source.path));
+    const names = sources.map((source) => named(lastWritten(source), source.written));
     const double = names.find((name, at) => names.findIndex((other) => other.equals(name)) !== at);
     if (double) throw new NiiaError('usage', `two sources would become ${shown(double)}`, 'Copy one after the other.');
     return { into: path, names };
@@ -96,13 +99,24 @@ export function destination(
   return { into: above(path), names: [named(last(path), path)] };
 }
 
-function contentsOnly({ written, kind }: Source): boolean {
-  return kind === 'folder' && /(^|\/)\.\/?$/.test(written.toString('latin1'));
+/** Words that end in none but these name no source: they mean what is in it. */
+const namesNothing = ['', '.', '..', '~'];
+
+function contentsOnly(source: Source): boolean {
+  return source.kind === 'folder' && namesNothing.includes(lastWritten(source).toString('latin1'));
 }
 
 function named(name: Buffer, path: Buffer): Buffer {
-  if (name.length === 0) throw new NiiaError('usage', `${shown(path)} has no name to be copied under`);
+  if (namesNothing.includes(name.toString('latin1')))
+    throw new NiiaError('usage', `${shown(path)} has no name to be copied under`);
   return name;
+}
+
+/** The last name of a source's word, slashes behind it aside. */
+function lastWritten({ written }: Source): Buffer {
+  let end = written.length;
+  while (end > 0 && written[end - 1] === slash) end--;
+  return last(written.subarray(0, end));
 }
 
 function last(path: Buffer): Buffer {

@@ -281,6 +281,15 @@ describe('a sender that keeps no rule', () => {
     expect(readdirSync(into, { recursive: true })).toEqual(['top']);
   });
 
+  test('may not name what it sends but by a name in a folder [COPY-3]', async () => {
+    const into = join(scratch(), 'into');
+    mkdirSync(into);
+    for (const name of ['..', '.', '', '../x', '/etc/x', 'a/b', 'a\0b']) {
+      await expect(hostile(into, [small(0, [])], name)).rejects.toMatchObject({ code: 'denied' });
+    }
+    expect(readdirSync(join(into, '..'), { recursive: true })).toEqual(['into']);
+  });
+
   test('writes nothing outside through links, its own or those that are there [COPY-3]', async () => {
     const root = scratch();
     const into = join(root, 'into');

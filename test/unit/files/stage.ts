@@ -97,11 +97,12 @@ export async function copy({
 export async function hostile(
   into: string,
   records: Array<[unknown, Uint8Array?]>,
+  name = 'top',
 ): Promise<{ report: Report; error: unknown }> {
   const report = new Report();
   const receiver = new Receiver({
     into: Buffer.from(into),
-    names: [Buffer.from('top')],
+    names: [Buffer.from(name)],
     locks: scratch(),
     send: async () => undefined,
     report,

@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { encodeRecord } from '../../../daemon/files/copy-wire.ts';
+import type { ResultOf } from '../../../shared/protocol/methods.ts';
+import { streams } from '../../../shared/protocol/session-methods.ts';
+import { scratch } from '../files/stage.ts';
+import { Answers, Cli, outcome, type Served, whoIsHere } from './harness.ts';
+
+// Each step is a process, and the machine may be busy with other tests.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+const cli = new Cli();
+let answers: Answers | undefined;
+
+beforeAll(async () => await cli.bundle());
+afterEach(async () => {
+  await answers?.close();
+  answers = undefined;
+});
+afterAll(async () => await cli.close());
+
+/** Answers from now on, instead of who did before. */
+async function serve(served: Served): Promise<void> {
+  await answers?.close();
+  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
+}
+
+const times = { mode: 0o777, mtimeMs: 1_000_000_000_000 };
+const small = (n: number, path: string[], text: string): Buffer => {
+  const body = Buffer.from(text);
+  return encodeRecord(
+    { t: 'small', n, source: 0, path, ...times, sha256: createHash('sha256').update(body).digest('hex') },
+    body,
+  );
+};
+const folder = (n: number, t: 'folder' | 'leave'): Buffer => encodeRecord({ t, n, source: 0, path: [], ...times });
+
+describe('a machine that lies about what it was asked for', () => {
+  /** What `copy.look` says, and what is sent then. */
+  const lies: Array<[ResultOf<'copy.look'>, Buffer[]]> = [
+    [{ path: '/x/..', kind: 'folder' }, [folder(0, 'folder'), small(1, ['.bashrc'], 'evil'), folder(2, 'leave')]],
+    [{ path: '/x/..', kind: 'folder' }, [small(0, [], 'evil')]],
+    [{ path: '/x/.bashrc', kind: 'file' }, [small(0, [], 'evil')]],
+    [{ path: '/x/.ssh', kind: 'folder' }, [folder(0, 'folder'), small(1, ['config'], 'evil'), folder(2, 'leave')]],
+    [{ path: '/', kind: 'folder' }, [folder(0, 'folder'), small(1, ['.bashrc'], 'evil'), folder(2, 'leave')]],
+  ];
+
+  /** Runs `niia cp evil:WORD .` in `home/dl`; what stands in home and in dl then. */
+  async function got(word: string, [found, records]: (typeof lies)[number]): Promise<{ home: string[]; dl: string[] }> {
+    const home = scratch();
+    const dl = join(home, 'dl');
+    mkdirSync(dl, { mode: 0o700 });
+    writeFileSync(join(dl, '.bashrc'), 'mine');
+    const { mode, ino } = statSync(home);
+    await serve({
+      'copy.look': () => found,
+      'copy.get': async ({ sink }) => {
+        for (const record of records) await sink(streams.output).writeAll(record);
+        await sink(streams.output).writeAll(encodeRecord({ t: 'done' }));
+        return {};
+      },
+    });
+    await outcome(cli.start(['cp', `evil:${word}`, '.'], dl));
+    expect(statSync(home)).toMatchObject({ mode, ino });
+    return { home: readdirSync(home), dl: readdirSync(dl).sort() };
+  }
+
+  test('writes nothing outside the target, and nothing in it under another name [COPY-3]', async () => {
+    for (const lie of lies) {
+      const { home, dl } = await got('some/notes.txt', lie);
+      expect([lie[0], home, dl]).toEqual([lie[0], ['dl'], ['.bashrc', 'notes.txt']]);
+    }
+  });
+
+  test('writes nothing outside a target that takes what is in a folder [COPY-3]', async () => {
+    for (const [at, word] of ['', '..', '~', 'some/.', '/'].entries()) {
+      const lie = lies[at] as (typeof lies)[number];
+      const { home } = await got(word, lie);
+      expect([word, home]).toEqual([word, ['dl']]);
+    }
+  });
+});
+
+describe('what is copied', () => {
+  test('is called what it was called on the command line, links to it included', async () => {
+    const from = scratch();
+    mkdirSync(join(from, 'v1.2'));
+    symlinkSync('v1.2', join(from, 'current'));
+    const names: unknown[] = [];
+    await serve({
+      'copy.look': () => ({ path: '/home/m', kind: 'folder' }),
+      'copy.put': ({ params }) => {
+        names.push([params.into, params.names]);
+        throw new Error('enough');
+      },
+    });
+    for (const word of ['current', 'current/', 'current/.', '..']) await outcome(cli.start(['cp', word, 'M:'], from));
+    expect(names).toEqual([
+      ['/home/m', ['current']],
+      ['/home/m', ['current']],
+      // What is in it.
+      ['/home', ['m']],
+      ['/home', ['m']],
+    ]);
+  });
+});
