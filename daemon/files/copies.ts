@@ -44,6 +44,8 @@ export class Copies {
     const { into, names } = call.params;
     return await this.#alone(call, asker, async (stopped) => {
       const sink = call.sink(streams.output);
+      // Answers that a connection takes no more, though nobody has noticed that it broke, hold nothing up.
+      stopped.catch((why: unknown) => sink.fail(NiiaError.from(why)));
       const receiver = new Receiver({
         into: absolute(fromName(into), homedir()),
         names: names.map(fromName),

@@ -108,16 +108,16 @@ export class IncomingFile {
     }
   }
 
-  /** What is here of it already: so many bytes from its start, with this hash. */
-  async have(): Promise<{ offset: number; sha256: string }> {
+  /** What is here of it already: so many bytes from its start, with this hash. Rejects as soon as `signal` is aborted. */
+  async have(signal: AbortSignal): Promise<{ offset: number; sha256: string }> {
     const kept = await this.#openKept();
     if (kept) {
       this.#file = kept;
-      this.#written = await hashInto(kept, this.#hash);
+      this.#written = await hashInto(kept, this.#hash, signal);
       if (this.#written > this.#size) await this.#restart();
       return { offset: this.#written, sha256: this.#hash.copy().digest('hex') };
     }
-    const there = await this.#hashOfWhatIsThere();
+    const there = await this.#hashOfWhatIsThere(signal);
     if (!there) return { offset: 0, sha256: this.#hash.copy().digest('hex') };
     this.#there = { hash: there };
     return { offset: this.#size, sha256: there.copy().digest('hex') };
@@ -176,18 +176,26 @@ export class IncomingFile {
 
   /** It will not be whole: nothing of it is left. */
   async discard(): Promise<void> {
-    await this.#file?.close();
-    this.#file = undefined;
-    await rm(this.#folder.child(this.#partial), { force: true });
-    this.#lock.release();
+    try {
+      await this.#file?.close();
+      this.#file = undefined;
+      await rm(this.#folder.child(this.#partial), { force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 
   /** The connection broke: what came is kept for the next one. */
   async keep(): Promise<void> {
-    if (this.#written === 0) return await this.discard();
-    await this.#file?.close();
-    this.#file = undefined;
-    this.#lock.release();
+    try {
+      // Not what was written counts: of what was kept before, perhaps nothing was looked at yet.
+      const empty = (await this.#file?.stat())?.size === 0;
+      await this.#file?.close();
+      this.#file = undefined;
+      if (empty) await rm(this.#folder.child(this.#partial), { force: true });
+    } finally {
+      this.#lock.release();
+    }
   }
 
   async #restart(): Promise<void> {
@@ -208,7 +216,7 @@ export class IncomingFile {
     }
   }
 
-  async #hashOfWhatIsThere(): Promise<Hash | undefined> {
+  async #hashOfWhatIsThere(signal: AbortSignal): Promise<Hash | undefined> {
     const path = this.#folder.child(this.#name);
     try {
       const { size, mtimeMs, mode } = await lstat(path);
@@ -220,7 +228,7 @@ export class IncomingFile {
       const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
       try {
         const hash = createHash('sha256');
-        return (await file.stat()).isFile() && (await hashInto(file, hash)) === size ? hash : undefined;
+        return (await file.stat()).isFile() && (await hashInto(file, hash, signal)) === size ? hash : undefined;
       } finally {
         await file.close();
       }
@@ -247,10 +255,11 @@ function partialsOf(name: Buffer): string {
   return `${prefix}${sha(name).slice(0, 16)}-`;
 }
 
-async function hashInto(file: FileHandle, hash: Hash): Promise<number> {
+async function hashInto(file: FileHandle, hash: Hash, signal: AbortSignal): Promise<number> {
   const piece = Buffer.alloc(256 << 10);
   let at = 0;
   for (;;) {
+    signal.throwIfAborted();
     const { bytesRead } = await file.read(piece, 0, piece.length, at);
     if (bytesRead === 0) return at;
     hash.update(piece.subarray(0, bytesRead));

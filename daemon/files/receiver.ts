@@ -49,6 +49,9 @@ export class Receiver {
   /** Below this nothing can be written, which was told once. */
   #refused: { source: number; path: Buffer[] } | undefined;
   #finished = false;
+  /** Whether it is being closed: then what could not be done was not refused, and is neither told nor passed over. */
+  readonly #closing = new AbortController();
+  #taking: Promise<void> = Promise.resolve();
 
   /** Throws `denied` for names that could lead out of the folder. */
   constructor(options: ReceiverOptions) {
@@ -79,8 +82,31 @@ export class Receiver {
     this.#stack = new FolderStack(this.#root);
   }
 
-  /** Takes one record. Throws where the sender breaks the rules; what cannot be written is told and passed over. */
+  /**
+   * Takes one record, once the one before is done with. Throws where the sender breaks the rules, and when it is closed;
+   * what cannot be written is told and passed over.
+   */
   async take(record: Sent, body: Uint8Array): Promise<void> {
+    this.#closing.signal.throwIfAborted();
+    const taking = this.#take(record, body);
+    this.#taking = taking.catch(() => undefined);
+    await taking;
+  }
+
+  /**
+   * Closes everything, as soon as the record that is being taken is done with; a large file under way is kept for the
+   * next time.
+   */
+  async close(): Promise<void> {
+    this.#closing.abort(new NiiaError('cancelled', 'the copy is over'));
+    await this.#taking;
+    await Promise.allSettled(this.#writing);
+    await this.#large?.file.keep();
+    this.#large = undefined;
+    await this.#stack?.close();
+  }
+
+  async #take(record: Sent, body: Uint8Array): Promise<void> {
     switch (record.t) {
       case 'total':
         return this.#o.report.total(record.files, record.bytes);
@@ -114,17 +140,9 @@ export class Receiver {
         await this.#settleLarge();
         await this.#root?.handle.sync().catch(ignoreWhereItCannot);
         await this.#ack(true);
-        await this.#o.send({ t: 'done' });
+        await this.#tell({ t: 'done' });
         this.#finished = true;
     }
-  }
-
-  /** Closes everything; a large file under way is kept for the next time. */
-  async close(): Promise<void> {
-    await Promise.allSettled(this.#writing);
-    await this.#large?.file.keep();
-    this.#large = undefined;
-    await this.#stack?.close();
   }
 
   async #small(record: Extract<Sent, { t: 'small' }>, body: Uint8Array): Promise<void> {
@@ -153,14 +171,16 @@ export class Receiver {
         name: Buffer.concat(names.flatMap((one) => [Buffer.from('/'), one])).subarray(1),
         size: record.size,
       };
+      let have: Awaited<ReturnType<IncomingFile['have']>>;
       try {
-        const have = await file.have();
-        await this.#o.send({ t: 'want', n: record.n, ...have });
+        have = await file.have(this.#closing.signal);
       } catch (error) {
+        if (this.#closing.signal.aborted) throw error;
         this.#large = undefined;
         await file.discard();
         throw error;
       }
+      await this.#tell({ t: 'want', n: record.n, ...have });
       return 'later';
     });
   }
@@ -169,8 +189,8 @@ export class Receiver {
     await this.#largeStep(async (file) => {
       await file.write(bytes);
       this.#bytes += bytes.length;
-      await this.#ack(false);
     });
+    await this.#ack(false);
   }
 
   /** A step of the large file under way, where it was not given up: then what still comes of it is passed over. */
@@ -234,7 +254,7 @@ export class Receiver {
       if (this.#isRefused(record.source, below)) {
         if (record.t !== 'leave') {
           this.#o.report.missed('', '', false);
-          await this.#o.send({ t: 'failed', n: record.n, message: '' });
+          await this.#tell({ t: 'failed', n: record.n, message: '' });
         }
         return await this.#settled(done);
       }
@@ -244,6 +264,7 @@ export class Receiver {
       names = [top, ...below];
       await work(names);
     } catch (error) {
+      if (this.#closing.signal.aborted) throw error;
       if (record.t === 'folder') this.#refused = { source: record.source, path: record.path.map(fromName) };
       await this.#failed(record.n, done, names, error);
     }
@@ -341,7 +362,7 @@ export class Receiver {
     const path = joinPath(this.#o.into, Buffer.concat(names.flatMap((name) => [Buffer.from('/'), name])).subarray(1));
     const message = messageOf(error);
     this.#o.report.missed(shown(path), message, false);
-    await this.#o.send({ t: 'failed', n, message });
+    await this.#tell({ t: 'failed', n, message });
     await this.#settled(done);
   }
 
@@ -354,12 +375,17 @@ export class Receiver {
     await this.#ack(false);
   }
 
+  /** What it says is for the sender, and no longer of use to one that is gone. */
+  async #tell(answer: Answered): Promise<void> {
+    await this.#o.send(answer).catch(() => undefined);
+  }
+
   async #ack(now: boolean): Promise<void> {
     const n = this.#order[0]?.n ?? this.#next;
     this.#o.report.progress(this.#bytes);
     if (!now && n - this.#told.n < ackEntries && this.#bytes - this.#told.bytes < ackBytes) return;
     this.#told = { n, bytes: this.#bytes };
-    await this.#o.send({ t: 'ack', n, bytes: this.#bytes });
+    await this.#tell({ t: 'ack', n, bytes: this.#bytes });
   }
 }
 

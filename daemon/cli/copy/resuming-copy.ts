@@ -102,8 +102,7 @@ async function get(
     into,
     names,
     locks,
-    // What the other side need not hear any more, once it is done.
-    send: (answer) => sink.writeAll(encodeRecord(answer)).catch(() => undefined),
+    send: (answer) => sink.writeAll(encodeRecord(answer)),
     report: progress,
   });
   await receiver.open();
