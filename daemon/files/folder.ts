@@ -9,11 +9,16 @@ import { joinPath } from './walk.ts';
 /** Names below an open folder, whatever becomes of its path meanwhile (proc(5)); elsewhere the path has to do. */
 const throughHandles = process.platform === 'linux' && existsSync('/proc/self/fd');
 
+/** What an owner needs to make names in a folder. */
+const toWrite = 0o300;
+
 /** An open folder that is written into. What is in it is never reached through a link. */
 export class Folder {
   readonly path: Buffer;
   readonly handle: FileHandle;
   readonly #writing = new Set<Promise<unknown>>();
+  /** The mode that it has again once it is closed. */
+  #modeBefore: number | undefined;
 
   private constructor(path: Buffer, handle: FileHandle) {
     this.path = path;
@@ -39,6 +44,22 @@ export class Folder {
     }
   }
 
+  /** A folder in this one that is written into: one of ours that does not let us is open to us until it is closed. */
+  async openToWrite(name: Buffer): Promise<Folder> {
+    const folder = await this.open(name);
+    try {
+      const { mode, uid } = await folder.handle.stat();
+      if ((mode & toWrite) !== toWrite && uid === process.geteuid?.()) {
+        await folder.handle.chmod((mode & 0o7777) | toWrite);
+        folder.#modeBefore = mode & 0o7777;
+      }
+      return folder;
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
+  }
+
   /** What to call the system with for a name in here. */
   child(name: Buffer): Buffer {
     return joinPath(throughHandles ? Buffer.from(`/proc/self/fd/${this.handle.fd}`) : this.path, name);
@@ -58,7 +79,11 @@ export class Folder {
 
   async close(): Promise<void> {
     await this.settled();
-    await this.handle.close();
+    try {
+      if (this.#modeBefore !== undefined) await this.handle.chmod(this.#modeBefore);
+    } finally {
+      await this.handle.close();
+    }
   }
 }
 
@@ -87,7 +112,7 @@ export class FolderStack {
     let folder = this.#folders.at(-1);
     if (!folder) throw new NiiaError('internal', 'the folder of a copy is closed');
     for (const name of names.slice(same)) {
-      folder = await folder.open(name);
+      folder = await folder.openToWrite(name);
       this.#folders.push(folder);
       this.#names.push(name);
     }

@@ -33,6 +33,44 @@ function sha(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
+/** As exact as the systems are that keep times at all. */
+export function sameTime(one: number, other: number): boolean {
+  return Math.abs(one - other) < 1;
+}
+
+/** What `read` finds in the file that is there, where that has this size, mode and time; it may be the same. */
+async function readAlike<T>(
+  path: Buffer,
+  size: number,
+  times: FileTimes,
+  read: (file: FileHandle) => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    const stats = await lstat(path);
+    const alike =
+      stats.isFile() &&
+      stats.size === size &&
+      sameTime(stats.mtimeMs, times.mtimeMs) &&
+      (stats.mode & 0o7777) === fileMode(times.mode);
+    if (!alike) return undefined;
+    const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
+    try {
+      return (await file.stat()).isFile() ? await read(file) : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO')) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a small file is there already, the very same. */
+export async function isThere(folder: Folder, name: Buffer, bytes: Uint8Array, times: FileTimes): Promise<boolean> {
+  const there = await readAlike(folder.child(name), bytes.length, times, (file) => file.readFile());
+  return there?.equals(bytes) ?? false;
+}
+
 let temporaries = 0;
 
 /** Writes a whole small file: beside its place, then there. What was there before stays until then. */
@@ -217,25 +255,10 @@ export class IncomingFile {
   }
 
   async #hashOfWhatIsThere(signal: AbortSignal): Promise<Hash | undefined> {
-    const path = this.#folder.child(this.#name);
-    try {
-      const { size, mtimeMs, mode } = await lstat(path);
-      const alike =
-        size === this.#size &&
-        Math.abs(mtimeMs - this.#times.mtimeMs) < 1 &&
-        (mode & 0o777) === fileMode(this.#times.mode);
-      if (!alike) return undefined;
-      const file = await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
-      try {
-        const hash = createHash('sha256');
-        return (await file.stat()).isFile() && (await hashInto(file, hash, signal)) === size ? hash : undefined;
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      if (isErrno(error, 'ENOENT', 'ELOOP', 'EACCES', 'EPERM', 'ENXIO')) return undefined;
-      throw error;
-    }
+    return await readAlike(this.#folder.child(this.#name), this.#size, this.#times, async (file) => {
+      const hash = createHash('sha256');
+      return (await hashInto(file, hash, signal)) === this.#size ? hash : undefined;
+    });
   }
 
   /** Partial copies of other states of the source are of no use any more. */

@@ -1,12 +1,12 @@
-import { lstat, lutimes, mkdir, rename, rm, symlink } from 'node:fs/promises';
+import { lstat, lutimes, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Answered, NameBytes, Sent } from '../../shared/protocol/copy-methods.ts';
 import { isErrno } from '../home/files.ts';
 import { Folder, FolderStack } from './folder.ts';
-import { fileMode, IncomingFile, writeSmall } from './incoming-file.ts';
+import { type FileTimes, IncomingFile, isThere, sameTime, writeSmall } from './incoming-file.ts';
 import { fromName, linkStaysWithin, safeName, safePath, shown } from './names.ts';
 import { type CopyReport, messageOf, type Place } from './sender.ts';
-import { joinPath } from './walk.ts';
+import { joinPath, slash } from './walk.ts';
 
 export interface ReceiverOptions {
   into: Buffer;
@@ -18,6 +18,11 @@ export interface ReceiverOptions {
   report: CopyReport;
 }
 
+/**
+ * The mode of a folder that a copy has made and is not done with: nobody else's until it is whole. It also tells, after a
+ * break, which folders are to get their mode and time in the end; those that were there before keep their own.
+ */
+const unfinished = 0o1700;
 /** Small files that are written at the same time. */
 const mostAtOnce = 32;
 const ackEntries = 128;
@@ -49,6 +54,8 @@ export class Receiver {
   /** Below this nothing can be written, which was told once. */
   #refused: { source: number; path: Buffer[] } | undefined;
   #finished = false;
+  /** Folders that were made over this connection and are not left yet. */
+  readonly #made = new Set<string>();
   /** Whether it is being closed: then what could not be done was not refused, and is neither told nor passed over. */
   readonly #closing = new AbortController();
   #taking: Promise<void> = Promise.resolve();
@@ -130,7 +137,7 @@ export class Receiver {
         );
         return await this.#now(record, async () => undefined, undefined);
       case 'folder':
-        return await this.#now(record, (names) => this.#folder(names, record.mode), 'folder');
+        return await this.#now(record, (names) => this.#folder(names), 'folder');
       case 'leave':
         return await this.#now(record, (names) => this.#leave(names, record), undefined);
       case 'link':
@@ -149,8 +156,13 @@ export class Receiver {
     const done = this.#begun(record);
     await this.#guarded(record, done, async (names) => {
       const { folder, name } = await this.#locate(names);
+      const write = async (): Promise<void> => {
+        // What came before a break may come again: a folder that is done with is not to be touched for it.
+        if (!this.#isNew(names) && (await isThere(folder, name, body, record))) return;
+        await writeSmall(folder, name, body, record, record.sha256);
+      };
       const work = folder
-        .during(writeSmall(folder, name, body, record, record.sha256))
+        .during(write())
         .then(() => this.#copied(done, 'file', body.length))
         .catch((error: unknown) => this.#failed(record.n, done, names, error));
       this.#writing.add(work);
@@ -279,17 +291,22 @@ export class Receiver {
     );
   }
 
+  /** Whether the folder that it is in was made over this connection, so that nothing is there yet. */
+  #isNew(names: readonly Buffer[]): boolean {
+    return this.#made.has(keyOf(names.slice(0, -1)));
+  }
+
   async #locate(names: readonly Buffer[]): Promise<{ folder: Folder; name: Buffer }> {
     const name = names.at(-1);
     if (!name || !this.#stack) throw new NiiaError('internal', 'a copy was not opened');
     return { folder: await this.#stack.enter(names.slice(0, -1)), name };
   }
 
-  async #folder(names: Buffer[], mode: number): Promise<void> {
+  async #folder(names: Buffer[]): Promise<void> {
     const { folder, name } = await this.#locate(names);
     try {
-      // Open for us until its entries are written.
-      await mkdir(folder.child(name), { mode: fileMode(mode) | 0o700 });
+      await mkdir(folder.child(name), { mode: unfinished });
+      this.#made.add(keyOf(names));
     } catch (error) {
       if (!isErrno(error, 'EEXIST')) throw error;
       const stats = await lstat(folder.child(name));
@@ -297,7 +314,7 @@ export class Receiver {
     }
   }
 
-  async #leave(names: Buffer[], { mode, mtimeMs }: { mode: number; mtimeMs: number }): Promise<void> {
+  async #leave(names: Buffer[], { mode, mtimeMs }: FileTimes): Promise<void> {
     const { folder, name } = await this.#locate(names);
     const left = await folder.open(name).catch((error: unknown) => {
       // That it could not be made was told when it was entered.
@@ -306,8 +323,9 @@ export class Receiver {
     });
     if (!left) return;
     try {
-      await this.#stack?.enter(names.slice(0, -1));
       await left.handle.sync().catch(ignoreWhereItCannot);
+      const made = this.#made.delete(keyOf(names)) || ((await left.handle.stat()).mode & 0o1777) === unfinished;
+      if (!made) return;
       await left.handle.chmod(mode & 0o3777);
       await left.handle.utimes(new Date(), mtimeMs / 1000);
     } finally {
@@ -324,6 +342,7 @@ export class Receiver {
     if (!linkStaysWithin(to, depth))
       throw new NiiaError('denied', `a link that leads out of the copy (to ${shown(to)})`);
     const { folder, name } = await this.#locate(names);
+    if (!this.#isNew(names) && (await linkIsThere(folder.child(name), to, mtimeMs))) return;
     const temporary = folder.child(Buffer.from(`.niia-cp-${process.pid}-${names.length}.link`));
     await rm(temporary, { force: true });
     await symlink(to, temporary);
@@ -386,6 +405,20 @@ export class Receiver {
     if (!now && n - this.#told.n < ackEntries && this.#bytes - this.#told.bytes < ackBytes) return;
     this.#told = { n, bytes: this.#bytes };
     await this.#tell({ t: 'ack', n, bytes: this.#bytes });
+  }
+}
+
+function keyOf(names: readonly Buffer[]): string {
+  return Buffer.concat(names.flatMap((name) => [slash, name])).toString('latin1');
+}
+
+async function linkIsThere(path: Buffer, target: Buffer, mtimeMs: number): Promise<boolean> {
+  try {
+    const there = await readlink(path, { encoding: 'buffer' });
+    return there.equals(target) && sameTime((await lstat(path)).mtimeMs, mtimeMs);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'EINVAL')) return false;
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { comparePaths } from './names.ts';
 
-const slash = Buffer.from('/');
+export const slash = Buffer.from('/');
 /** Entries of a folder that are looked at together. */
 const lookedAtOnce = 64;
 

@@ -92,6 +92,60 @@ describe('a copy of a tree', () => {
     }
   }, 60_000);
 
+  test('leaves a folder that was there its mode, and the time of one to which nothing was added', async () => {
+    const [from, into] = [scratch(), scratch()];
+    const source = tree(from);
+    mkdirSync(join(into, 'home', 'deep', 'er'), { recursive: true, mode: 0o700 });
+    for (const folder of ['home', 'home/deep', 'home/deep/er']) chmodSync(join(into, folder), 0o700);
+    for (let time = 0; time < 2; time++) {
+      const { received } = await copy({ sources: [source], into, names: ['home'] });
+      expect(received.failed).toEqual([]);
+      const modes = ['', 'deep', 'deep/er', 'empty folder'].map(
+        (name) => statSync(join(into, 'home', name)).mode & 0o7777,
+      );
+      expect(modes).toEqual([0o700, 0o700, 0o700, 0o755]);
+      // The second time nothing is written that is there already.
+      if (time === 1) expect(statSync(join(into, 'home')).mtimeMs).toBe(1.3e12);
+      utimesSync(join(into, 'home'), 1e9, 1.3e9);
+    }
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'with read-only folders is taken up and run again by somebody who is not root [COPY-4]',
+    async () => {
+      process.seteuid?.(65_534);
+      try {
+        const [from, into] = [scratch(), scratch()];
+        const source = tree(from);
+        chmodSync(join(source, 'deep'), 0o555);
+        chmodSync(source, 0o555);
+        for (const cutAt of [3, 55, 61, 64, 66]) {
+          let count = 0;
+          const on = (): void => {
+            if (++count === cutAt) throw new Error('cut');
+          };
+          const names = [`cut at ${cutAt}`];
+          const first = await copy({ sources: [source], into, names, on });
+          // Nothing of the first attempt was acknowledged.
+          const second = await copy({ sources: [source], into, names });
+          expect([cutAt, first.error === undefined, second.received.failed]).toEqual([cutAt, false, []]);
+          expect(picture(Buffer.from(join(into, names[0] ?? '')))).toEqual(picture(Buffer.from(source)));
+        }
+        // What was added since goes into the folder that was left read-only.
+        chmodSync(join(source, 'deep'), 0o755);
+        writeFileSync(join(source, 'deep', 'new'), 'new');
+        chmodSync(join(source, 'deep'), 0o555);
+        const { received } = await copy({ sources: [source], into, names: ['cut at 3'] });
+        expect(received.failed).toEqual([]);
+        expect(readFileSync(join(into, 'cut at 3', 'deep', 'new'), 'utf8')).toBe('new');
+        expect(statSync(join(into, 'cut at 3', 'deep')).mode & 0o7777).toBe(0o555);
+      } finally {
+        process.seteuid?.(0);
+      }
+    },
+    60_000,
+  );
+
   test('leaves out what cannot be read or is no file, and takes the others', async () => {
     const [from, into] = [scratch(), scratch()];
     mkdirSync(join(from, 't'));
