@@ -94,10 +94,13 @@ function notThroughLinks(path: Buffer): NiiaError {
 /** The folder that is written into now, and those above it, up to the root. */
 export class FolderStack {
   readonly #folders: Folder[];
+  readonly #entered: (folder: Folder, names: readonly Buffer[]) => Promise<void>;
   #names: Buffer[] = [];
 
-  constructor(root: Folder) {
+  /** `entered`: what is to be done first in each folder below the root. */
+  constructor(root: Folder, entered: (folder: Folder, names: readonly Buffer[]) => Promise<void>) {
     this.#folders = [root];
+    this.#entered = entered;
   }
 
   /** The folder with these names below the root. */
@@ -115,6 +118,7 @@ export class FolderStack {
       folder = await folder.openToWrite(name);
       this.#folders.push(folder);
       this.#names.push(name);
+      await this.#entered(folder, this.#names);
     }
     return folder;
   }

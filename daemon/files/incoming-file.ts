@@ -8,8 +8,7 @@ import { isErrno } from '../home/files.ts';
 import type { Lock } from '../home/lock.ts';
 import { acquireLock } from '../home/lock.ts';
 import type { Folder } from './folder.ts';
-
-const prefix = '.niia-cp-';
+import { prefix, type Temporaries } from './temporaries.ts';
 
 export interface FileTimes {
   mode: number;
@@ -71,8 +70,6 @@ export async function isThere(folder: Folder, name: Buffer, bytes: Uint8Array, t
   return there?.equals(bytes) ?? false;
 }
 
-let temporaries = 0;
-
 /** Writes a whole small file: beside its place, then there. What was there before stays until then. */
 export async function writeSmall(
   folder: Folder,
@@ -80,9 +77,10 @@ export async function writeSmall(
   bytes: Uint8Array,
   times: FileTimes,
   hash: string,
+  temporaries: Temporaries,
 ): Promise<void> {
   if (sha(bytes) !== hash) throw new NiiaError('io', 'its bytes are not those that were sent');
-  const temporary = folder.child(Buffer.from(`${prefix}${process.pid}-${temporaries++}.tmp`));
+  const temporary = folder.child(temporaries.next());
   const file = await open(temporary, 'wx', 0o600);
   try {
     try {

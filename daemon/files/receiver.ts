@@ -6,6 +6,7 @@ import { Folder, FolderStack } from './folder.ts';
 import { type FileTimes, IncomingFile, isThere, sameTime, writeSmall } from './incoming-file.ts';
 import { fromName, linkStaysWithin, safeName, safePath, shown } from './names.ts';
 import { type CopyReport, messageOf, type Place } from './sender.ts';
+import { Temporaries } from './temporaries.ts';
 import { joinPath, slash } from './walk.ts';
 
 export interface ReceiverOptions {
@@ -42,6 +43,7 @@ interface Done {
 export class Receiver {
   readonly #o: ReceiverOptions;
   readonly #names: readonly Buffer[];
+  #temporaries: Temporaries | undefined;
   #root: Folder | undefined;
   #stack: FolderStack | undefined;
   readonly #order: Done[] = [];
@@ -86,7 +88,12 @@ export class Receiver {
         'The folder to copy into must be there.',
       );
     }
-    this.#stack = new FolderStack(this.#root);
+    const temporaries = new Temporaries(this.#o.locks);
+    this.#temporaries = temporaries;
+    await temporaries.removeStale(this.#root);
+    this.#stack = new FolderStack(this.#root, async (folder, names) => {
+      if (!this.#made.has(keyOf(names))) await temporaries.removeStale(folder);
+    });
   }
 
   /**
@@ -155,11 +162,11 @@ export class Receiver {
   async #small(record: Extract<Sent, { t: 'small' }>, body: Uint8Array): Promise<void> {
     const done = this.#begun(record);
     await this.#guarded(record, done, async (names) => {
-      const { folder, name } = await this.#locate(names);
+      const { folder, name, temporaries } = await this.#locate(names);
       const write = async (): Promise<void> => {
         // What came before a break may come again: a folder that is done with is not to be touched for it.
         if (!this.#isNew(names) && (await isThere(folder, name, body, record))) return;
-        await writeSmall(folder, name, body, record, record.sha256);
+        await writeSmall(folder, name, body, record, record.sha256, temporaries);
       };
       const work = folder
         .during(write())
@@ -296,10 +303,10 @@ export class Receiver {
     return this.#made.has(keyOf(names.slice(0, -1)));
   }
 
-  async #locate(names: readonly Buffer[]): Promise<{ folder: Folder; name: Buffer }> {
+  async #locate(names: readonly Buffer[]): Promise<{ folder: Folder; name: Buffer; temporaries: Temporaries }> {
     const name = names.at(-1);
-    if (!name || !this.#stack) throw new NiiaError('internal', 'a copy was not opened');
-    return { folder: await this.#stack.enter(names.slice(0, -1)), name };
+    if (!name || !this.#stack || !this.#temporaries) throw new NiiaError('internal', 'a copy was not opened');
+    return { folder: await this.#stack.enter(names.slice(0, -1)), name, temporaries: this.#temporaries };
   }
 
   async #folder(names: Buffer[]): Promise<void> {
@@ -341,10 +348,9 @@ export class Receiver {
     const to = fromName(target);
     if (!linkStaysWithin(to, depth))
       throw new NiiaError('denied', `a link that leads out of the copy (to ${shown(to)})`);
-    const { folder, name } = await this.#locate(names);
+    const { folder, name, temporaries } = await this.#locate(names);
     if (!this.#isNew(names) && (await linkIsThere(folder.child(name), to, mtimeMs))) return;
-    const temporary = folder.child(Buffer.from(`.niia-cp-${process.pid}-${names.length}.link`));
-    await rm(temporary, { force: true });
+    const temporary = folder.child(temporaries.next());
     await symlink(to, temporary);
     try {
       await lutimes(temporary, new Date(), mtimeMs / 1000);

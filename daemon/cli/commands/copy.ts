@@ -8,6 +8,8 @@ import { resumingCopy } from '../copy/resuming-copy.ts';
 import { exactBytes } from '../exact-bytes.ts';
 import type { Specs } from '../specs/all.ts';
 
+const endings = ['SIGINT', 'SIGTERM'] as const;
+
 export const copy: Run<Specs['cp']> = async ({ rest }, context) => {
   const { daemon, home, out } = context;
   const { way, machine, sources, target } = direction((rest ?? []).map((word) => exactBytes(word)));
@@ -29,8 +31,10 @@ export const copy: Run<Specs['cp']> = async ({ rest }, context) => {
     const { into, names } = destination(found, { written: target, ...(await lookAtTarget(target)) });
     await refuseIntoItself(found, into, names, context);
     const locks = home.path('copies');
+    const paths = found.map(({ path }) => path);
+    const options = { daemon, way, sources: paths, into, names, progress, locks };
     try {
-      await resumingCopy({ daemon, way, sources: found.map(({ path }) => path), into, names, progress, locks });
+      await untilSignal((signal) => resumingCopy({ ...options, signal }));
     } finally {
       await progress.end();
     }
@@ -40,6 +44,30 @@ export const copy: Run<Specs['cp']> = async ({ rest }, context) => {
   context.exitCode = counts.failed > 0 ? 1 : 0;
   await out.result({ machine, ...counts, errors, durationMs }, () => '');
 };
+
+/** A signal that ends us does so once what is being written is whole or gone; a second one does at once. */
+async function untilSignal(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const ended = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const end = (name: NodeJS.Signals): void => {
+    received = name;
+    forget();
+    ended.abort(new NiiaError('cancelled', `the copy was ended by ${name}`));
+  };
+  const forget = (): void => {
+    for (const name of endings) process.off(name, end);
+  };
+  for (const name of endings) process.on(name, end);
+  try {
+    await work(ended.signal);
+  } catch (error) {
+    // Whoever waits for us is to see what ended us.
+    if (received) process.kill(process.pid, received);
+    throw error;
+  } finally {
+    forget();
+  }
+}
 
 /** A folder that is copied into itself on one machine would never end. */
 async function refuseIntoItself(

@@ -19,14 +19,19 @@ export interface CopyOptions {
   progress: CopyProgress;
   /** Where locks of files that are written here are kept. */
   locks: string;
+  /** Ends the copy, in such a way that it can be taken up. */
+  signal: AbortSignal;
 }
 
 /** How long a copy waits for a connection to come back, each time that it made some progress. */
 const patienceMs = 10 * 60_000;
 
-/** Copies, over as many connections as it takes: each goes on after the last entry that was done with. */
+/**
+ * Copies, over as many connections as it takes: each goes on after the last entry that was done with. Rejects with the
+ * reason of `signal` once everything is closed.
+ */
 export async function resumingCopy(options: CopyOptions): Promise<void> {
-  const { progress } = options;
+  const { progress, signal } = options;
   const key = randomUUID();
   const pauses = new Pauses();
   let place: Place | undefined;
@@ -38,6 +43,7 @@ export async function resumingCopy(options: CopyOptions): Promise<void> {
         place = reached;
       });
     } catch (cause) {
+      if (signal.aborted) throw signal.reason;
       const error = NiiaError.from(cause);
       if (!broke(error) && !(until !== undefined && away(error))) throw error;
       const moved = progress.counts.bytes > bytes;
@@ -47,17 +53,17 @@ export async function resumingCopy(options: CopyOptions): Promise<void> {
       if (performance.now() >= until) throw error;
       progress.again();
     }
-    await pauses.wait();
+    await pauses.wait(signal);
   }
 }
 
 async function put(
-  { daemon, sources, into, names, progress }: CopyOptions,
+  { daemon, sources, into, names, progress, signal }: CopyOptions,
   key: string,
   after: Place | undefined,
   reached: (place: Place | undefined) => void,
 ): Promise<void> {
-  const call = await daemon.call('copy.put', { into: toName(into), names: names.map(toName) }, { key });
+  const call = await daemon.call('copy.put', { into: toName(into), names: names.map(toName) }, { key, signal });
   const sink = call.sink(streams.input);
   const sender = new Sender({
     sources,
@@ -86,7 +92,7 @@ async function put(
 }
 
 async function get(
-  { daemon, sources, into, names, progress, locks }: CopyOptions,
+  { daemon, sources, into, names, progress, locks, signal }: CopyOptions,
   key: string,
   after: Place | undefined,
   reached: (place: Place | undefined) => void,
@@ -95,7 +101,7 @@ async function get(
   const call = await daemon.call(
     'copy.get',
     { sources: sources.map(toName), total: progress.isShown, ...(from && { after: from }) },
-    { key },
+    { key, signal },
   );
   const sink = call.sink(streams.input);
   const receiver = new Receiver({

@@ -106,3 +106,36 @@ describe('what is copied', () => {
     ]);
   });
 });
+
+describe('Ctrl-C', () => {
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    'as %s ends a copy such that it can be taken up [COPY-4]',
+    async (signal) => {
+      const into = scratch();
+      const piece = Buffer.alloc(64 << 10, 'x');
+      await serve({
+        'copy.look': () => ({ path: '/x/f', kind: 'file' }),
+        'copy.get': async ({ sink, signal: over }) => {
+          const out = sink(streams.output);
+          const entry = { t: 'large', n: 0, source: 0, path: [], ...times, size: 100 << 20, id: '0'.repeat(32) };
+          await out.writeAll(Buffer.concat([encodeRecord(entry), encodeRecord({ t: 'from', offset: 0 })]));
+          for (let at = 0; at < 32; at++) await out.writeAll(encodeRecord({ t: 'data' }, piece));
+          return await new Promise((_, reject) => over.addEventListener('abort', () => reject(over.reason)));
+        },
+      });
+      const child = cli.start(['cp', 'M:f', '.'], into);
+      const ended = outcome(child);
+      const partial = (): string | undefined => readdirSync(into).find((name) => name.endsWith('.part'));
+      await expect
+        .poll(() => statSync(join(into, partial() ?? '.')).size, { timeout: 20_000, interval: 5 })
+        .toBe(32 * piece.length);
+      expect(readdirSync(cli.home.path('copies'))).toHaveLength(1);
+      child.kill(signal);
+      expect(await ended).toMatchObject({ code: null, signal, out: '', err: '' });
+      // No lock is left, but what came.
+      expect(readdirSync(cli.home.path('copies'))).toEqual([]);
+      expect(readdirSync(into)).toEqual([partial()]);
+      expect(statSync(join(into, partial() ?? '.')).size).toBe(32 * piece.length);
+    },
+  );
+});

@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Temporaries } from '../../../daemon/files/temporaries.ts';
 import { copy, hostile, scratch } from './stage.ts';
 
 const large = Buffer.alloc(3 << 20, 'a large file, some of it ');
@@ -145,6 +146,24 @@ describe('a copy of a tree', () => {
     },
     60_000,
   );
+
+  test('removes what killed processes of its home left beside what they wrote, and takes no name twice', async () => {
+    const [from, into, locks] = [scratch(), scratch(), scratch()];
+    const source = tree(from);
+    mkdirSync(join(into, 'copied'));
+    const own = new Temporaries(locks).next().toString();
+    const left = own.replace(/-[0-9a-f]{8}(?=-[0-9a-f]{16})/, '-00000000');
+    const foreign = own.replace(/^\.niia-cp-[0-9a-f]{8}/, '.niia-cp-00000000');
+    for (const folder of [into, join(into, 'copied')]) {
+      for (const name of [own, left, foreign]) writeFileSync(join(folder, name), '');
+    }
+    // Names that a process with our id may have used before the computer was started again.
+    for (let n = 0; n < 100; n++) writeFileSync(join(into, 'copied', `.niia-cp-${process.pid}-${n}.tmp`), '');
+    const { received } = await copy({ sources: [source], into, names: ['copied'], locks });
+    expect(received.failed).toEqual([]);
+    const kept = leftovers(into).filter((name) => !/niia-cp-\d+-\d+\.tmp$/.test(name));
+    expect(kept.sort()).toEqual([own, foreign, join('copied', own), join('copied', foreign)].sort());
+  });
 
   test('leaves out what cannot be read or is no file, and takes the others', async () => {
     const [from, into] = [scratch(), scratch()];

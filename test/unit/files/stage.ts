@@ -38,6 +38,7 @@ export interface CopyOptions {
   into: string;
   names: string[];
   after?: Place | undefined;
+  locks?: string;
   /** Looks at, or does something before, each record; what it throws cuts the connection. */
   on?: (record: Sent, body: Uint8Array | undefined) => void | Promise<void>;
 }
@@ -48,6 +49,7 @@ export async function copy({
   into,
   names,
   after,
+  locks = scratch(),
   on,
 }: CopyOptions): Promise<{ sent: Report; received: Report; place: Place | undefined; error: unknown }> {
   const sent = new Report();
@@ -57,7 +59,7 @@ export async function copy({
   const receiver = new Receiver({
     into: Buffer.from(into),
     names: names.map((name) => Buffer.from(name)),
-    locks: scratch(),
+    locks,
     send: async (answer) => {
       for (const { header } of answers.take(encodeRecord(answer))) sender.answered(header);
     },
