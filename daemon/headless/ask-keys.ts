@@ -36,8 +36,10 @@ export class AskKeys {
       await syncFolder(this.#folder);
     } catch (error) {
       if (isErrno(error, 'EEXIST')) return false;
-      // A full disk must not keep its owner from the command that empties it.
-      log.warn('the key of a command could not be kept: a crash of this server could run it twice', { error });
+      // A full disk must not keep its owner from the command that empties it; and an asker that has seen it start says so.
+      log.warn('the key of a command could not be kept: a crash of this server as it starts could run it twice', {
+        error,
+      });
     }
     if (this.#claimed++ % lookEvery === 0) await this.#forgetOld();
     return true;

@@ -35,6 +35,8 @@ export class Asks {
   readonly #running = new Set<AskRun>();
   /** By key, in the order of their start. A start that is under way is here already, so that nobody starts it again. */
   readonly #held = new Map<string, Promise<Held>>();
+  /** The calls that wait for a start that is under way, by key. */
+  readonly #waiting = new Map<string, AbortSignal[]>();
   /** Those of which the outcome was told, the longest ago first. */
   readonly #told = new Map<string, Held>();
   /** Called whenever one has ended, or nobody waits for it any more. */
@@ -70,6 +72,8 @@ export class Asks {
     const known = key === undefined ? undefined : this.#held.get(key);
     if (known && !resumable) throw startedBefore();
     if (key === undefined || !resumable) return await this.#runForCall(call, machine, key);
+    if (!known && wasStarted(call)) throw startedBefore();
+    this.#waiting.get(key)?.push(call.signal);
     return await this.#serve(call, machine, key, await (known ?? this.#hold(call, machine, key)));
   }
 
@@ -100,7 +104,10 @@ export class Asks {
   }
 
   #hold(call: AskCall, machine: string, key: string): Promise<Held> {
-    const starting = this.#start(call, machine, key).then((run): Held => ({ run, timer: undefined, told: false }));
+    this.#waiting.set(key, [call.signal]);
+    const starting = this.#start(call, machine, key)
+      .then((run): Held => ({ run, timer: undefined, told: false }))
+      .finally(() => this.#waiting.delete(key));
     this.#held.set(key, starting);
     // What did not start may be asked for again.
     starting.catch(() => this.#held.delete(key));
@@ -156,7 +163,9 @@ export class Asks {
     const { params, signal } = call;
     const cwd = startFolder(params.cwd);
     const PATH = params.env?.['PATH'] ?? (await this.#path.get());
-    if (signal.aborted) throw NiiaError.from(signal.reason);
+    // An asker whose connection broke meanwhile may be back over another.
+    const waiting = (key === undefined ? undefined : this.#waiting.get(key)) ?? [signal];
+    if (waiting.every(({ aborted }) => aborted)) throw NiiaError.from(signal.reason);
     // From here on it counts as started, whatever comes.
     if (key !== undefined && !(await this.#keys.claim(key))) throw startedBefore();
     const run = new AskRun({
@@ -176,6 +185,11 @@ export class Asks {
     });
     return run;
   }
+}
+
+/** Whether the asker has seen that its command was started: that counts also where no key of it could be kept. */
+function wasStarted({ params: { resume } }: AskCall): boolean {
+  return resume !== undefined && (resume.started === true || resume.output > 0 || resume.errors > 0);
 }
 
 function startedBefore(): NiiaError {

@@ -23,8 +23,11 @@ export const askMethods = {
       env: v.optional(v.record(v.string(), v.string())),
       /** Whether stream 0 carries input; otherwise the command's input is empty. */
       stdin: v.optional(v.boolean()),
-      /** The asker will come back after a break. How many bytes of each output it has: none at first. */
-      resume: v.optional(v.object({ output: offsetSchema, errors: offsetSchema })),
+      /**
+       * The asker will come back after a break. How many bytes of each output it has, none at first, and whether it knows
+       * that the command was started: then it is not to be started again.
+       */
+      resume: v.optional(v.object({ output: offsetSchema, errors: offsetSchema, started: v.optional(v.boolean()) })),
       /** The command is ended after so many milliseconds, whether anybody waits or not. */
       timeoutMs: v.optional(v.pipe(v.number(), v.minValue(0))),
     }),

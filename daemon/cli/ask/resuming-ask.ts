@@ -48,6 +48,7 @@ export class ResumingAsk {
   readonly #gaveUp = new AbortController();
   #acknowledged = 0;
   #call: TypedCall<'machine.ask'> | undefined;
+  #started = false;
   /** Whether the command outlives the call; an older machine's does not. */
   #resumable = false;
   #inputEnded = false;
@@ -123,14 +124,16 @@ export class ResumingAsk {
 
   async #once(timeoutMs: number | undefined, again: boolean): Promise<ResultOf<'machine.ask'>> {
     const { daemon, to, params, input, output, errors } = this.#o;
+    const resume = { ...this.#at, ...(this.#started && { started: true }) };
     const call = await daemon.call(
       'machine.ask',
-      { ...params, ...(input && { stdin: true }), ...(timeoutMs !== undefined && { timeoutMs }), resume: this.#at },
+      { ...params, ...(input && { stdin: true }), ...(timeoutMs !== undefined && { timeoutMs }), resume },
       { key: this.#key, deadlineMs: undefined, ...(to !== undefined && { to }) },
     );
     this.#call = call;
     call.onEvent((event) => {
       if (event.type === 'started') {
+        this.#started = true;
         this.#resumable = event.resumable ?? false;
         for (const signal of this.#signals.splice(0)) call.emit({ type: 'signal', signal });
         if (again) this.#resumeInput(call, event.inputOffset ?? 0);

@@ -73,6 +73,23 @@ describe('ask', () => {
     expect([broken.code, JSON.parse(broken.err).error.code]).toEqual([255, 'outcome_unknown']);
   });
 
+  test('comes back saying what it has, and that the command was started [ASK-1]', async () => {
+    const resumes: unknown[] = [];
+    const server = await serve({
+      'machine.ask': ({ params, emit }) => {
+        resumes.push(params.resume);
+        if (resumes.length === 2) emit({ type: 'started', pid: 1, resumable: true, inputOffset: 0 });
+        if (resumes.length > 2) return result;
+        // The first time nothing was heard of it yet.
+        setTimeout(() => server.breakConnections(), 50);
+        return new Promise(() => undefined);
+      },
+    });
+    expect((await cli.run(['remote', 'ask', 'M', 'x'])).code).toBe(0);
+    const none = { output: 0, errors: 0 };
+    expect(resumes).toEqual([none, none, { ...none, started: true }]);
+  });
+
   test('--timeout cancels the command', async () => {
     let cancelled: () => void = () => undefined;
     const cancellation = new Promise<void>((resolve) => {

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ParamsOf, ResultOf } from '../../../shared/protocol/methods.ts';
-import { typedCall } from '../../../shared/rpc/client.ts';
+import { ask, typedCall } from '../../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../../shared/rpc/peer.ts';
-import { connect, numbered, soon, start } from './support.ts';
+import { cleanup, connect, numbered, soon, start, temporaryFolder } from './support.ts';
 
 interface Asked {
   out: Buffer;
@@ -139,9 +140,9 @@ class Asker {
   readonly call: ReturnType<typeof typedCall<'machine.ask'>>;
   readonly started: Promise<number>;
 
-  constructor(peer: Peer, params: ParamsOf<'machine.ask'>, key: string, from = 0) {
+  constructor(peer: Peer, params: ParamsOf<'machine.ask'>, key: string, from = 0, started?: boolean) {
     this.bytes = from;
-    this.call = typedCall(peer, 'machine.ask', { ...params, resume: { output: from, errors: 0 } }, { key });
+    this.call = typedCall(peer, 'machine.ask', { ...params, resume: { output: from, errors: 0, started } }, { key });
     this.started = new Promise((resolve) =>
       this.call.onEvent((event) => event.type === 'started' && resolve(event.inputOffset ?? -1)),
     );
@@ -269,6 +270,48 @@ describe('a command whose asker comes back', () => {
     const other = new Asker(peer, { command }, 'another');
     expect(await other.call.result).toMatchObject({ exitCode: 0 });
     expect(readFileSync(home.path('count'), 'utf8')).toBe('x\nx\n');
+  });
+
+  test('is not started again for an asker that saw it start, even where no key of it could be kept [ASK-1]', async () => {
+    const { server, home } = await start();
+    // As on a disk that is full.
+    rmSync(home.path('asks'), { recursive: true });
+    const command = `echo x >> ${home.path('count')}; echo said`;
+    const asker = new Asker(await connect(server), { command }, 'k');
+    expect(await asker.call.result).toMatchObject({ exitCode: 0 });
+    const { peer } = await start({ home, generation: 'g2' });
+    rmSync(home.path('asks'), { recursive: true });
+    for (const again of [new Asker(peer, { command }, 'k', 5), new Asker(peer, { command }, 'k', 0, true)]) {
+      await expect(again.call.result).rejects.toMatchObject({ code: 'outcome_unknown' });
+    }
+    expect(readFileSync(home.path('count'), 'utf8')).toBe('x\n');
+  });
+
+  test('is started for an asker that came back while it was being started', async () => {
+    const folder = temporaryFolder();
+    const [asked, gate] = [join(folder, 'asked'), join(folder, 'gate')];
+    const slow = join(folder, 'slow-profile');
+    const waits = `if [ "$NIIA_READING_PATH" ]; then touch ${asked}; until [ -e ${gate} ]; do sleep 0.02; done; fi`;
+    writeFileSync(slow, `#!/bin/sh\n${waits}\nexec /bin/sh "$@"\n`, { mode: 0o755 });
+    const shell = process.env['SHELL'];
+    process.env['SHELL'] = slow;
+    cleanup(() => {
+      process.env['SHELL'] = shell;
+    });
+    const { server, home } = await start();
+    const command = `echo x >> ${home.path('count')}`;
+    const first = await connect(server);
+    const before = new Asker(first, { command }, 'k');
+    await expect.poll(() => existsSync(asked), soon).toBe(true);
+    first.close();
+    await before.call.result.catch(() => undefined);
+    const peer = await connect(server);
+    const after = new Asker(peer, { command }, 'k');
+    // The requests of a connection are taken in order.
+    expect(await ask(peer, 'headless.holdsAsk', { key: 'k' })).toEqual({ holds: true });
+    writeFileSync(gate, '');
+    expect(await after.call.result).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(home.path('count'), 'utf8')).toBe('x\n');
   });
 
   test('is heard over its newest connection only', async () => {
