@@ -72,10 +72,13 @@ export class ResumingAsk {
   giveUp(why: NiiaError): void {
     if (this.#gaveUp.signal.aborted) return;
     this.#gaveUp.abort(why);
-    const call = this.#call;
+    if (this.#call) this.#end(this.#call, why);
+  }
+
+  #end(call: TypedCall<'machine.ask'>, why: NiiaError): void {
     // Before it is known whether the other side understands it, what every version does.
-    call?.emit(this.#resumable ? { type: 'end' } : { type: 'signal', signal: 'SIGHUP' });
-    call?.cancel(why.code, why.message);
+    call.emit(this.#resumable ? { type: 'end' } : { type: 'signal', signal: 'SIGHUP' });
+    call.cancel(why.code, why.message);
   }
 
   /** Runs the command to its end. Rejects with `outcome_unknown` where a broken connection does not come back. */
@@ -146,7 +149,8 @@ export class ResumingAsk {
     this.#take(call, sources[0], 'output', output);
     this.#take(call, sources[1], 'errors', errors);
     if (!again) this.#resumeInput(call, 0);
-    if (this.#gaveUp.signal.aborted) call.cancel();
+    // Given up while the connection was being made.
+    if (this.#gaveUp.signal.aborted) this.#end(call, NiiaError.from(this.#gaveUp.signal.reason));
     try {
       const result = await call.result;
       await Promise.all(sources.map((source) => source.done));

@@ -1,5 +1,8 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { ResumingAsk } from '../../../daemon/cli/ask/resuming-ask.ts';
+import { DaemonClient } from '../../../daemon/cli/daemon-client.ts';
+import { Deadline } from '../../../daemon/cli/deadline.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import type { Served } from './harness.ts';
@@ -88,6 +91,33 @@ describe('ask', () => {
     expect((await cli.run(['remote', 'ask', 'M', 'x'])).code).toBe(0);
     const none = { output: 0, errors: 0 };
     expect(resumes).toEqual([none, none, { ...none, started: true }]);
+  });
+
+  test('ends a command that it gives up on while it comes back [ASK-4]', async () => {
+    const heard: unknown[] = [];
+    let calls = 0;
+    const server = await serve({
+      'machine.ask': ({ emit, onEvent }) => {
+        if (++calls === 1) emit({ type: 'started', pid: 1, resumable: true, inputOffset: 0 });
+        else onEvent((event) => void heard.push(event));
+        return new Promise(() => undefined);
+      },
+    });
+    const deadline = new Deadline(undefined);
+    const daemon = new DaemonClient(cli.home, 'M', deadline);
+    const take = async (): Promise<void> => undefined;
+    const asked = new ResumingAsk({ daemon, deadline, params: { command: 'x' }, output: take, errors: take });
+    const call = daemon.call.bind(daemon);
+    let again = 0;
+    vi.spyOn(daemon, 'call').mockImplementation(async (...request) => {
+      if (++again === 2) asked.giveUp(new NiiaError('cancelled', 'enough'));
+      const made = await call(...request);
+      if (again === 1) setTimeout(() => server.breakConnections(), 50);
+      return made;
+    });
+    await expect(asked.run()).rejects.toMatchObject({ code: 'outcome_unknown' });
+    await expect.poll(() => heard).toEqual([{ type: 'end' }]);
+    daemon.close();
   });
 
   test('--timeout cancels the command', async () => {
