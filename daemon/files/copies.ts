@@ -18,6 +18,7 @@ const silent: CopyReport = {
   missed: () => undefined,
   progress: () => undefined,
   total: () => undefined,
+  warned: () => undefined,
 };
 
 interface Running {

@@ -5,7 +5,7 @@ import { isErrno } from '../home/files.ts';
 import { Folder, FolderStack } from './folder.ts';
 import { type FileTimes, IncomingFile, isThere, sameTime, writeSmall } from './incoming-file.ts';
 import { fromName, linkStaysWithin, safeName, safePath, shown } from './names.ts';
-import { type CopyReport, messageOf, type Place } from './sender.ts';
+import { type CopyReport, grewMessage, messageOf, type Place } from './sender.ts';
 import { Temporaries } from './temporaries.ts';
 import { joinPath, slash } from './walk.ts';
 
@@ -133,15 +133,11 @@ export class Receiver {
       case 'from':
         return await this.#largeStep((file) => file.from(record.offset));
       case 'end':
-        return await this.#end(record.sha256);
+        return await this.#end(record);
       case 'broken':
         return await this.#broken(record.message);
       case 'without':
-        this.#o.report.missed(
-          shown(Buffer.concat(record.path.flatMap((name) => [Buffer.from('/'), fromName(name)])).subarray(1)),
-          record.message,
-          record.warning,
-        );
+        this.#o.report.missed(shown(below(record.path.map(fromName))), record.message, record.warning);
         return await this.#now(record, async () => undefined, undefined);
       case 'folder':
         return await this.#now(record, (names) => this.#folder(names), 'folder');
@@ -170,7 +166,10 @@ export class Receiver {
       };
       const work = folder
         .during(write())
-        .then(() => this.#copied(done, 'file', body.length))
+        .then(() => {
+          if (record.grew) this.#o.report.warned(shown(below(names)), grewMessage(body.length));
+          return this.#copied(done, 'file', body.length);
+        })
         .catch((error: unknown) => this.#failed(record.n, done, names, error));
       this.#writing.add(work);
       void work.finally(() => this.#writing.delete(work));
@@ -187,7 +186,7 @@ export class Receiver {
       this.#large = {
         n: record.n,
         file,
-        name: Buffer.concat(names.flatMap((one) => [Buffer.from('/'), one])).subarray(1),
+        name: below(names),
         size: record.size,
       };
       let have: Awaited<ReturnType<IncomingFile['have']>>;
@@ -225,11 +224,12 @@ export class Receiver {
     }
   }
 
-  async #end(sha256: string): Promise<void> {
+  async #end({ sha256, grew }: Extract<Sent, { t: 'end' }>): Promise<void> {
     const large = this.#large;
     await this.#largeStep((file) => file.end(sha256));
     if (!large || this.#large !== large) return;
     this.#large = undefined;
+    if (grew) this.#o.report.warned(shown(large.name), grewMessage(large.size));
     await this.#copied(this.#entry(large.n), 'file', large.size, 0);
   }
 
@@ -384,7 +384,7 @@ export class Receiver {
   }
 
   async #failed(n: number, done: Done, names: readonly Buffer[], error: unknown): Promise<void> {
-    const path = joinPath(this.#o.into, Buffer.concat(names.flatMap((name) => [Buffer.from('/'), name])).subarray(1));
+    const path = joinPath(this.#o.into, below(names));
     const message = messageOf(error);
     this.#o.report.missed(shown(path), message, false);
     await this.#tell({ t: 'failed', n, message });
@@ -415,7 +415,12 @@ export class Receiver {
 }
 
 function keyOf(names: readonly Buffer[]): string {
-  return Buffer.concat(names.flatMap((name) => [slash, name])).toString('latin1');
+  return below(names).toString('latin1');
+}
+
+/** The path that these names make. */
+function below(names: readonly Buffer[]): Buffer {
+  return Buffer.concat(names.flatMap((name) => [slash, name])).subarray(1);
 }
 
 async function linkIsThere(path: Buffer, target: Buffer, mtimeMs: number): Promise<boolean> {

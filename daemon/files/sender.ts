@@ -20,6 +20,8 @@ export interface CopyReport {
   copied(kind: 'file' | 'folder' | 'link', bytes: number): void;
   /** One entry did not, or was left out on purpose (`warning`). An empty message was told for its folder already. */
   missed(name: string, message: string, warning: boolean): void;
+  /** One entry arrived, with something to say of it. */
+  warned(name: string, message: string): void;
   /** Bytes that have arrived so far, in this connection. */
   progress(bytes: number): void;
   total(files: number, bytes: number): void;
@@ -140,8 +142,10 @@ export class Sender {
     if (!stats.isFile()) return await this.#without(source, step, 'neither a file nor a folder nor a link', true);
     if (!small) return await this.#largeFile(source, step, times);
     if ('problem' in small) return await this.#without(source, step, small.problem, false);
-    const { bytes, sha256 } = small;
-    await send({ t: 'small', ...this.#entry(source, step, 'file', bytes.length), ...times, sha256 }, bytes);
+    const { bytes, sha256, grew } = small;
+    if (grew) this.#o.report.warned(shown(file), grewMessage(bytes.length));
+    const entry = this.#entry(source, step, 'file', bytes.length);
+    await send({ t: 'small', ...entry, ...times, sha256, ...(grew && { grew }) }, bytes);
   }
 
   /** A small file as a whole; anything else has to wait for its turn. */
@@ -216,10 +220,16 @@ export class Sender {
       }
       if (large.refused) return;
       const now = await file.stat({ bigint: true });
+      const sent = hash.digest('hex');
       if (at === size && now.size === before.size && now.mtimeNs === before.mtimeNs) {
-        return await send({ t: 'end', sha256: hash.digest('hex') });
+        return await send({ t: 'end', sha256: sent });
       }
-      await this.#broken(entry.n, step, changed);
+      // As a log does: what was sent is what it begins with still.
+      const again = createHash('sha256');
+      const grew = at === size && now.size > before.size && (await hashUpTo(file, again, size));
+      if (!grew || again.digest('hex') !== sent) return await this.#broken(entry.n, step, changed);
+      report.warned(shown(step.file), grewMessage(size));
+      await send({ t: 'end', sha256: sent, grew });
     } catch (error) {
       if (error instanceof NiiaError) throw error;
       await this.#broken(entry.n, step, messageOf(error));
@@ -274,20 +284,29 @@ export class Sender {
 
 const changed = 'it was changed while it was copied';
 
-type Small = { bytes: Buffer; sha256: string } | { problem: string };
+type Small = { bytes: Buffer; sha256: string; grew: boolean } | { problem: string };
 
-async function readSmall(path: Buffer, size: number, below: boolean): Promise<Small> {
+/** What is said of a file of which the bytes that it had at first were copied. */
+export function grewMessage(bytes: number): string {
+  return `it grew while it was copied, and was copied as far as its first ${bytes} bytes`;
+}
+
+/** Undefined where it is not small any more. */
+async function readSmall(path: Buffer, size: number, below: boolean): Promise<Small | undefined> {
   const file = await openToRead(path, below);
   try {
-    // One byte more than there should be shows that there is more.
-    const body = Buffer.allocUnsafe(size + 1);
+    // One byte more than there should be shows that there is more. Files of the kernel do not say how long they are.
+    const body = Buffer.allocUnsafe((size === 0 ? mostBody : size) + 1);
     let length = 0;
     for (let read = -1; read !== 0 && length < body.length; length += read) {
       read = (await file.read(body, length, body.length - length, length)).bytesRead;
     }
-    if (length !== size) return { problem: changed };
-    const bytes = body.subarray(0, size);
-    return { bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
+    if (length < size) return { problem: changed };
+    const saysLength = size > 0 || length === 0 || (await file.stat()).size > 0;
+    if (size === 0 && length > mostBody) return saysLength ? undefined : { problem: 'it does not say how long it is' };
+    const bytes = body.subarray(0, size || length);
+    const grew = saysLength && length > size;
+    return { bytes, sha256: createHash('sha256').update(bytes).digest('hex'), grew };
   } finally {
     await file.close();
   }

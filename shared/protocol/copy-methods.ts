@@ -15,6 +15,8 @@ const entry = {
   ...placeSchema.entries,
 };
 const times = { mode: v.pipe(v.number(), v.integer()), mtimeMs: v.number() };
+/** It was longer at the end than at first, and these are the bytes that it had then. */
+const grew = v.optional(v.boolean());
 const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 
 /** What the sender of a copy says, each with perhaps a body of bytes behind it. */
@@ -26,7 +28,7 @@ export const sentSchema = v.variant('t', [
   v.object({ t: v.literal('leave'), ...entry, ...times }),
   v.object({ t: v.literal('link'), ...entry, mtimeMs: v.number(), target: nameBytesSchema }),
   /** A whole small file; its body. */
-  v.object({ t: v.literal('small'), ...entry, ...times, sha256 }),
+  v.object({ t: v.literal('small'), ...entry, ...times, sha256, grew }),
   /** A large file. The receiver says first where to begin. `id`: of this very state of the source. */
   v.object({
     t: v.literal('large'),
@@ -40,7 +42,7 @@ export const sentSchema = v.variant('t', [
   /** The next bytes of the large file; its body. */
   v.object({ t: v.literal('data') }),
   /** The large file is whole. */
-  v.object({ t: v.literal('end'), sha256 }),
+  v.object({ t: v.literal('end'), sha256, grew }),
   /** The large file cannot be read on, or was changed meanwhile. */
   v.object({ t: v.literal('broken'), message: v.string() }),
   /** An entry that is left out, and why; `warning` where that was to be expected. */

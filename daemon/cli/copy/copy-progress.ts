@@ -32,9 +32,11 @@ export class CopyProgress implements CopyReport {
 
   missed(name: string, message: string, warning: boolean): void {
     this.counts[warning ? 'skipped' : 'failed']++;
-    if (message === '') return;
-    if (this.errors.length < mostErrors) this.errors.push({ path: name, message });
-    if (!this.#json) this.say(`niia: ${printable(name)}: ${printable(message)}${warning ? '; skipped' : ''}`);
+    if (message !== '') this.#name(name, message, warning ? '; skipped' : '');
+  }
+
+  warned(name: string, message: string): void {
+    this.#name(name, message, '');
   }
 
   total(files: number, bytes: number): void {
@@ -73,6 +75,11 @@ export class CopyProgress implements CopyReport {
 
   get durationMs(): number {
     return Math.round(performance.now() - this.#startedAt);
+  }
+
+  #name(path: string, message: string, then: string): void {
+    if (this.errors.length < mostErrors) this.errors.push({ path, message });
+    if (!this.#json) this.say(`niia: ${printable(path)}: ${printable(message)}${then}`);
   }
 
   #show(): void {

@@ -263,7 +263,7 @@ describe('a large file', () => {
     expect(readFileSync(join(into, 'f')).equals(large)).toBe(true);
   });
 
-  test.each(['grows', 'shrinks'])('that %s while it is read is not taken for whole', async (how) => {
+  test.each(['shrinks', 'is written over'])('that %s while it is read is not taken for whole', async (how) => {
     const { source, into } = file();
     writeFileSync(join(into, 'f'), 'what was there');
     let data = 0;
@@ -273,13 +273,31 @@ describe('a large file', () => {
       names: ['f'],
       on: (record) => {
         if (record.t !== 'data' || ++data !== 3) return;
-        if (how === 'grows') appendFileSync(source, 'more');
-        else truncateSync(source, 1 << 20);
+        if (how === 'shrinks') truncateSync(source, 1 << 20);
+        else writeFileSync(source, Buffer.concat([Buffer.from('another'), large]));
       },
     });
     expect(sent.failed).toEqual([expect.stringContaining('changed while it was copied')]);
     expect(readFileSync(join(into, 'f'), 'utf8')).toBe('what was there');
     expect(leftovers(into)).toEqual([]);
+  });
+
+  test('that grows while it is read arrives with what it had at first, which is told', async () => {
+    const { source, into } = file();
+    const { sent, received } = await copy({
+      sources: [source],
+      into,
+      names: ['f'],
+      on: (record) => {
+        if (record.t === 'data') appendFileSync(source, 'more');
+      },
+    });
+    expect([sent.failed, received.failed, sent.counts.file, received.counts.file]).toEqual([[], [], 1, 1]);
+    const told = expect.stringContaining(
+      `f: it grew while it was copied, and was copied as far as its first ${large.length} bytes`,
+    );
+    expect([sent.warnings, received.warnings]).toEqual([[told], [told]]);
+    expect(readFileSync(join(into, 'f')).equals(large)).toBe(true);
   });
 
   test('of which a byte was altered on the way does not take its place [COPY-2]', async () => {
@@ -294,6 +312,37 @@ describe('a large file', () => {
     });
     expect(sent.failed).toEqual([expect.stringContaining('not those that were sent')]);
     expect(readdirSync(into)).toEqual([]);
+  });
+});
+
+describe('a small file', () => {
+  test('that grows before it is read arrives with what it had at first, which is told', async () => {
+    const [from, into] = [scratch(), scratch()];
+    const source = join(from, 't');
+    mkdirSync(source);
+    for (let n = 10; n < 50; n++) writeFileSync(join(source, `${n}`), n === 49 ? '' : 'line\n');
+    const { sent, received } = await copy({
+      sources: [source],
+      into,
+      names: ['t'],
+      // By now all are looked at, and the last ones are not read.
+      on: (record) => {
+        if (record.t === 'folder') for (const name of ['48', '49']) appendFileSync(join(source, name), 'more\n');
+      },
+    });
+    const told = ['48', '49'].map((name) => expect.stringContaining(`t/${name}: it grew while it was copied`));
+    expect([sent.failed, sent.warnings, received.warnings.sort()]).toEqual([[], told, told]);
+    expect(sent.counts.file).toBe(40);
+    expect(readFileSync(join(into, 't', '48'), 'utf8')).toBe('line\n');
+    // Of one that was empty, what there was when it was read.
+    expect(readFileSync(join(into, 't', '49'), 'utf8')).toBe('more\n');
+  });
+
+  test.skipIf(process.platform !== 'linux')('of the kernel, which does not say how long it is, arrives', async () => {
+    const into = scratch();
+    const { sent } = await copy({ sources: ['/proc/self/status', '/proc/kallsyms'], into, names: ['status', 'long'] });
+    expect([sent.failed, sent.warnings]).toEqual([['/proc/kallsyms: it does not say how long it is'], []]);
+    expect(readFileSync(join(into, 'status'), 'utf8')).toMatch(/^Name:/);
   });
 });
 

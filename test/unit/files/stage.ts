@@ -18,12 +18,16 @@ export class Report implements CopyReport {
   readonly counts = { file: 0, folder: 0, link: 0, bytes: 0 };
   readonly failed: string[] = [];
   readonly skipped: string[] = [];
+  readonly warnings: string[] = [];
   copied(kind: 'file' | 'folder' | 'link', bytes: number): void {
     this.counts[kind]++;
     this.counts.bytes += bytes;
   }
   missed(name: string, message: string, warning: boolean): void {
     (warning ? this.skipped : this.failed).push(`${name}: ${message}`);
+  }
+  warned(name: string, message: string): void {
+    this.warnings.push(`${name}: ${message}`);
   }
   progress(): void {
     // Counted by what was copied.
