@@ -82,10 +82,16 @@ export class Copies {
         report: silent,
       });
       const reader = new RecordReader(answeredSchema);
-      const stop = (cause: unknown): void => sender.stop(NiiaError.from(cause));
+      const stop = (cause: unknown): void => {
+        const error = NiiaError.from(cause);
+        sender.stop(error);
+        // It may wait for an asker that takes nothing any more.
+        sink.fail(error);
+      };
       stopped.catch(stop);
       const source = call.source(streams.input);
-      source.onData((bytes) => {
+      // Asynchronous, so that what cannot be ends this call and not the connection.
+      source.onData(async (bytes) => {
         for (const { header } of reader.take(bytes)) sender.answered(header);
       });
       source.done.catch(stop);

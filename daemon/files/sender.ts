@@ -90,7 +90,7 @@ export class Sender {
     await send({ t: 'done' });
   }
 
-  /** What the receiver says. */
+  /** What the receiver says. Throws `bad_request` where that cannot be. */
   answered(answer: Answered): void {
     if (answer.t === 'want') {
       if (this.#large?.n === answer.n) this.#large.wanted(answer);
@@ -104,6 +104,7 @@ export class Sender {
       this.#o.report.missed(entry.name, answer.message, false);
       entry.kind = undefined;
     } else if (answer.t === 'ack') {
+      if (answer.n > this.#n) throw new NiiaError('bad_request', 'an entry was acknowledged that was not sent');
       for (; this.#acknowledged < answer.n; this.#acknowledged++) this.#done(this.#acknowledged);
       this.#o.report.progress(answer.bytes);
     }

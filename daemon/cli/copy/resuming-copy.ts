@@ -74,8 +74,15 @@ async function put(
   });
   const reader = new RecordReader(answeredSchema);
   const answers = call.source(streams.output);
-  answers.onData((bytes) => {
-    for (const { header } of reader.take(bytes)) sender.answered(header);
+  let failure: unknown;
+  answers.onData(async (bytes) => {
+    try {
+      for (const { header } of reader.take(bytes)) sender.answered(header);
+    } catch (error) {
+      failure ??= error;
+      call.cancel();
+      throw error;
+    }
   });
   call.result.catch((error: unknown) => sender.stop(NiiaError.from(error)));
   try {
@@ -83,6 +90,8 @@ async function put(
     sink.end();
     await call.result;
     await answers.done;
+  } catch (error) {
+    throw failure ?? error;
   } finally {
     sender.stop(new NiiaError('cancelled', 'the connection is over'));
     call.cancel();

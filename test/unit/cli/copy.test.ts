@@ -83,6 +83,22 @@ describe('a machine that lies about what it was asked for', () => {
   });
 });
 
+describe('a machine that acknowledges what it was not sent', () => {
+  test('ends the copy, at once', async () => {
+    const from = scratch();
+    writeFileSync(join(from, 'f'), 'x');
+    await serve({
+      'copy.look': () => ({ path: '/x', kind: 'folder' }),
+      'copy.put': async ({ sink, signal }) => {
+        await sink(streams.output).writeAll(encodeRecord({ t: 'ack', n: Number.MAX_SAFE_INTEGER, bytes: 0 }));
+        return await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      },
+    });
+    const { code, err } = await outcome(cli.start(['cp', 'f', 'M:'], from));
+    expect([code, err]).toEqual([2, 'niia: an entry was acknowledged that was not sent\n']);
+  });
+});
+
 describe('what is copied', () => {
   test('is called what it was called on the command line, links to it included', async () => {
     const from = scratch();

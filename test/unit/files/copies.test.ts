@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Copies } from '../../../daemon/files/copies.ts';
@@ -12,7 +12,7 @@ import { connectLocal } from '../../../daemon/process/local-socket.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { type Answered, answeredSchema, type Sent } from '../../../shared/protocol/copy-methods.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
-import { typedCall } from '../../../shared/rpc/client.ts';
+import { ask, typedCall } from '../../../shared/rpc/client.ts';
 import { Answers } from '../cli/harness.ts';
 import { Report, scratch } from './stage.ts';
 
@@ -87,13 +87,36 @@ describe('a receiver that is closed in the middle of a large file', () => {
   });
 });
 
-describe('a large file that is sent to a machine', () => {
-  let answers: Answers | undefined;
-  afterEach(async () => {
-    await answers?.close();
-    answers = undefined;
-    vi.restoreAllMocks();
+let answers: Answers | undefined;
+afterEach(async () => {
+  await answers?.close();
+  answers = undefined;
+  vi.restoreAllMocks();
+});
+
+describe('an asker that keeps no rule', () => {
+  test('is refused where it acknowledges what was not sent, at once, and nobody else is', async () => {
+    const home = new Home(join(scratch(), 'home'));
+    const copies = new Copies(home);
+    answers = await Answers.serve(home, {
+      'copy.get': (call) => copies.get(call, asker),
+      'copy.look': (call) => copies.look(call),
+    });
+    const file = join(scratch(), 'f');
+    writeFileSync(file, '');
+    truncateSync(file, 64 << 20);
+    const peer = await connectLocal(home.socket('daemon'), { face: 'test', software: 'test' });
+    const call = typedCall(peer, 'copy.get', { sources: [file] });
+    // It takes nothing of what it asked for either.
+    call.sink(streams.input).write(encodeRecord({ t: 'want', n: 0, offset: 0, sha256: '0'.repeat(64) }));
+    call.sink(streams.input).write(encodeRecord({ t: 'ack', n: Number.MAX_SAFE_INTEGER, bytes: 0 }));
+    await expect(call.result).rejects.toMatchObject({ code: 'bad_request' });
+    expect(await ask(peer, 'copy.look', { path: file })).toEqual({ path: file, kind: 'file' });
+    peer.close();
   });
+});
+
+describe('a large file that is sent to a machine', () => {
 
   test('goes on after all that was written, each time that the connection breaks [COPY-4]', async () => {
     // A disk that is slower than the connection.
