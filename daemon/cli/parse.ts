@@ -9,6 +9,7 @@ import { seconds } from './values.ts';
 /** A command line before its types are tied to its command. */
 export interface RawInvocation {
   args: Array<string | undefined>;
+  places: number[];
   options: Record<string, boolean | string | string[] | undefined>;
   rest: string[] | undefined;
   machine: string | undefined;
@@ -36,11 +37,8 @@ export function parse(argv: readonly string[]): Parsed {
   if (words.length === 1 && families.has(first.text) && asksForHelp(argv)) return help([first.text]);
   const { command, remote, used } = findCommand(words.map((word) => word.text));
   const taken = new Set(words.slice(0, used).map((word) => word.at));
-  return parseFor(
-    command,
-    remote,
-    argv.filter((_, at) => !taken.has(at)),
-  );
+  const left = argv.map((text, at) => ({ text, at })).filter(({ at }) => !taken.has(at));
+  return parseFor(command, remote, left);
 }
 
 /** Whether errors shall be printed as JSON, known even where the line cannot be parsed. */
@@ -49,8 +47,14 @@ export function wantsJson(argv: readonly string[]): boolean {
   return argv.slice(0, end < 0 ? argv.length : end).includes('--json');
 }
 
+interface Word {
+  text: string;
+  /** Where in the command line. */
+  at: number;
+}
+
 /** The words that are neither options nor their values, up to `--`. Common options may stand before the command. */
-function commandWords(argv: readonly string[]): Array<{ text: string; at: number }> {
+function commandWords(argv: readonly string[]): Word[] {
   const words = [];
   for (let at = 0; at < argv.length; at++) {
     const text = argv[at] ?? '';
@@ -173,7 +177,7 @@ export function usageOf(name: CommandName, remote: boolean): string {
   return ['niia', ...(remote ? ['remote'] : []), name, ...args, '[options]'].join(' ') + rest;
 }
 
-function parseFor(command: CommandName, remote: boolean, words: readonly string[]): Parsed {
+function parseFor(command: CommandName, remote: boolean, words: readonly Word[]): Parsed {
   const spec: CommandSpec = specs[command];
   const known = optionsOf(command);
   const usage = `Usage: ${usageOf(command, remote)}`;
@@ -183,17 +187,18 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
       kind === 'flag' ? false : kind === 'list' ? ([] as string[]) : undefined,
     ]),
   );
-  const args: string[] = [];
+  const given: Word[] = [];
   let rest: string[] | undefined;
   for (let at = 0; at < words.length; at++) {
-    const word = words[at] ?? '';
+    const here = words[at];
+    const word = here?.text ?? '';
     if (word === '--') {
-      if (spec.rest === undefined) args.push(...words.slice(at + 1));
-      else rest = words.slice(at + 1);
+      if (spec.rest === undefined) given.push(...words.slice(at + 1));
+      else rest = words.slice(at + 1).map(({ text }) => text);
       break;
     }
-    if (!word.startsWith('-') || word === '-') {
-      args.push(word);
+    if (here && (!word.startsWith('-') || word === '-')) {
+      given.push(here);
       continue;
     }
     const [name, inline] = splitOption(word);
@@ -207,7 +212,7 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
       options[name] = true;
       continue;
     }
-    const value = inline ?? words[++at];
+    const value = inline ?? words[++at]?.text;
     if (value === undefined || (inline === undefined && value.startsWith('--'))) {
       throw new NiiaError('usage', `--${name} needs a value: ${option.value ?? 'VALUE'}`, usage);
     }
@@ -218,9 +223,10 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
   let machine = typeof options['machine'] === 'string' && spec.remote ? options['machine'] : undefined;
   // With --all there is no one machine.
   if (remote && machine === undefined && options['all'] !== true) {
-    machine = args.shift();
+    machine = given.shift()?.text;
     if (machine === undefined) throw new NiiaError('usage', `niia remote ${command} needs a machine`, usage);
   }
+  const args = given.map(({ text }) => text);
   if (spec.words === undefined) checkArgs(command, args, usage);
   else rest = args;
   const timeout = options['timeout'];
@@ -229,6 +235,7 @@ function parseFor(command: CommandName, remote: boolean, words: readonly string[
     command,
     invocation: {
       args: spec.args.map((_, at) => args[at]),
+      places: given.map(({ at }) => at),
       options,
       rest,
       machine,

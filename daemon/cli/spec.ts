@@ -73,6 +73,8 @@ export type ArgValues<A extends readonly string[]> = {
 /** A command line after parsing. */
 export interface Invocation<S extends CommandSpec> {
   readonly args: ArgValues<S['args']>;
+  /** Where in the command line each argument stands (with `words`: each of those). */
+  readonly places: readonly number[];
   readonly options: OptionValues<S['options']>;
   /** The words after `--`; undefined where there was no `--`. */
   readonly rest: readonly string[] | undefined;

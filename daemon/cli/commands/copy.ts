@@ -10,9 +10,9 @@ import type { Specs } from '../specs/all.ts';
 
 const endings = ['SIGINT', 'SIGTERM'] as const;
 
-export const copy: Run<Specs['cp']> = async ({ rest }, context) => {
+export const copy: Run<Specs['cp']> = async ({ rest, places }, context) => {
   const { daemon, home, out } = context;
-  const { way, machine, sources, target } = direction((rest ?? []).map((word) => exactBytes(word)));
+  const { way, machine, sources, target } = direction((rest ?? []).map((word, at) => exactBytes(word, places[at])));
   daemon.machine = machine;
   const here = (path: Buffer): Promise<Found> => look(path, process.cwd());
   const there = async (path: Buffer): Promise<Found> => {
@@ -27,19 +27,16 @@ export const copy: Run<Specs['cp']> = async ({ rest }, context) => {
     if (source.kind === 'missing') progress.missed(shown(written), 'no such file or folder', false);
     else found.push(source);
   }
-  if (found.length > 0) {
-    const { into, names } = destination(found, { written: target, ...(await lookAtTarget(target)) });
-    await refuseIntoItself(found, into, names, context);
-    const locks = home.path('copies');
-    const paths = found.map(({ path }) => path);
-    const options = { daemon, way, sources: paths, into, names, progress, locks };
-    try {
-      await untilSignal((signal) => resumingCopy({ ...options, signal }));
-    } finally {
-      await progress.end();
+  try {
+    if (found.length > 0) {
+      const { into, names } = destination(found, { written: target, ...(await lookAtTarget(target)) });
+      await refuseIntoItself(found, into, names, context);
+      const options = { daemon, way, sources: found.map(({ path }) => path), into, names, progress };
+      await untilSignal((signal) => resumingCopy({ ...options, locks: home.path('copies'), signal }));
     }
+  } finally {
+    await progress.end();
   }
-  await progress.end();
   const { counts, errors, durationMs } = progress;
   context.exitCode = counts.failed > 0 ? 1 : 0;
   await out.result({ machine, ...counts, errors, durationMs }, () => '');

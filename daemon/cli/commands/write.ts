@@ -11,7 +11,7 @@ type Receipt = ResultOf<'session.write'>;
 /** Bytes in one request. */
 const chunkBytes = 256 << 10;
 
-export const write: Run<Specs['write']> = async ({ args: [text], options }, { daemon, out }) => {
+export const write: Run<Specs['write']> = async ({ args: [text], places: [place], options }, { daemon, out }) => {
   if ((text === undefined) !== options.stdin) {
     throw new NiiaError(
       'usage',
@@ -22,7 +22,7 @@ export const write: Run<Specs['write']> = async ({ args: [text], options }, { da
   const source =
     text === undefined
       ? inputChunks()
-      : pieces(exactBytes(text, 'Give such bytes on the input: niia write --session S --stdin'));
+      : pieces(exactBytes(text, place, 'Give such bytes on the input: niia write --session S --stdin'));
   const named = whichSession(daemon, options.session);
   const cwd = named === undefined && (await daemon.isHere()) ? process.cwd() : undefined;
   const client = randomUUID();

@@ -123,6 +123,26 @@ describe('what is copied', () => {
   });
 });
 
+describe.skipIf(process.platform !== 'linux')('names that are no text', () => {
+  test('are told apart, though they look the same', async () => {
+    const from = scratch();
+    // Two bytes that each become U+FFFD.
+    const names = [Buffer.from([0xfe]), Buffer.from([0xff])];
+    for (const name of names) writeFileSync(Buffer.concat([Buffer.from(`${from}/`), name]), '');
+    let sent: unknown;
+    await serve({
+      'copy.look': () => ({ path: '/x', kind: 'folder' }),
+      'copy.put': ({ params }) => {
+        sent = params.names;
+        throw new Error('enough');
+      },
+    });
+    // A shell, as Node hands on text only.
+    const { err } = await outcome(cli.shell(`exec "$@" cp --timeout 20 $'\\xfe' -- $'\\xff' M:`, from));
+    expect([err, sent]).toEqual(['niia: enough\n', names.map((name) => ({ base64: name.toString('base64') }))]);
+  });
+});
+
 describe('Ctrl-C', () => {
   test.each(['SIGINT', 'SIGTERM'] as const)(
     'as %s ends a copy such that it can be taken up [COPY-4]',

@@ -106,7 +106,16 @@ export class Cli {
   }
 
   start(args: readonly string[], cwd = this.folder): ChildProcess {
-    const child = spawn(process.execPath, [this.entry, ...args], { env: this.env, cwd });
+    return this.#spawn(process.execPath, [this.entry, ...args], cwd);
+  }
+
+  /** Runs a script of bash, in which "$@" is the command line's program. */
+  shell(script: string, cwd = this.folder): ChildProcess {
+    return this.#spawn('bash', ['-c', script, 'bash', process.execPath, this.entry], cwd);
+  }
+
+  #spawn(program: string, args: string[], cwd: string): ChildProcess {
+    const child = spawn(program, args, { env: this.env, cwd });
     this.#children.add(child);
     child.on('close', () => this.#children.delete(child));
     return child;

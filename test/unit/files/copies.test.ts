@@ -117,7 +117,6 @@ describe('an asker that keeps no rule', () => {
 });
 
 describe('a large file that is sent to a machine', () => {
-
   test('goes on after all that was written, each time that the connection breaks [COPY-4]', async () => {
     // A disk that is slower than the connection.
     const write = IncomingFile.prototype.write;
