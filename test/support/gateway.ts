@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { killAndWait, type TestMachine } from './machine.ts';
+import { vi } from 'vitest';
+import { killAndWait, type TestMachine, withTeam } from './machine.ts';
 
 /** A standalone gateway on a port that it keeps; killed, frozen and started again at will. */
 export class TestGateway {
@@ -38,3 +39,44 @@ export class TestGateway {
     this.#process?.kill(name);
   }
 }
+
+/** Two machines on a gateway of its own. Nothing brings back what is killed. */
+export interface GatewayTeam {
+  a: TestMachine;
+  b: TestMachine;
+  gateway: TestGateway;
+}
+
+export async function withGatewayTeam(body: (team: GatewayTeam) => Promise<void>): Promise<void> {
+  await withTeam(['A', 'B'], async (a, b) => {
+    const gateway = new TestGateway(a);
+    await gateway.start();
+    try {
+      for (const machine of [a, b]) {
+        await machine.ok('config', 'set', 'guard', 'off');
+        await machine.ok('config', 'set', 'gateway', gateway.url);
+      }
+      const reaches = async (): Promise<boolean> => (await a.run(['remote', 'ask', 'B', 'true'])).code === 0;
+      await vi.waitUntil(reaches, { timeout: 40_000, interval: 20 });
+      await body({ a, b, gateway });
+    } finally {
+      await gateway.kill();
+    }
+  });
+}
+
+/** What may break between two machines of which A asks B: each is killed, at once, and started again. */
+export const breaks = {
+  gateway: async ({ gateway }) => {
+    await gateway.kill();
+    await gateway.start();
+  },
+  'daemon of the asker': async ({ a }) => {
+    await killAndWait(a.daemonPid);
+    await a.ok('up');
+  },
+  'daemon of the asked': async ({ b }) => {
+    await killAndWait(b.daemonPid);
+    await b.ok('up');
+  },
+} as const satisfies Record<string, (team: GatewayTeam) => Promise<void>>;

@@ -3,37 +3,16 @@ import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { TestGateway } from '../support/gateway.ts';
+import { breaks, withGatewayTeam } from '../support/gateway.ts';
 import { killAndWait, type TestMachine, withTeam } from '../support/machine.ts';
+import { forAllTests } from '../support/shared.ts';
 
 // Each step is a process or more, and the machine may be busy with other tests.
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const soon = { timeout: 40_000, interval: 20 };
 const numbers = (from: number, to: number): string =>
   Array.from({ length: to - from + 1 }, (_, i) => `${from + i}\n`).join('');
-
-/** Two machines on a gateway of its own, which can be killed. */
-async function withGatewayTeam(
-  body: (a: TestMachine, b: TestMachine, gateway: TestGateway) => Promise<void>,
-): Promise<void> {
-  await withTeam(
-    ['A', 'B'],
-    async (a, b) => {
-      const gateway = new TestGateway(a);
-      await gateway.start();
-      try {
-        await b.ok('config', 'set', 'ask', 'operator');
-        for (const machine of [a, b]) await machine.ok('config', 'set', 'gateway', gateway.url);
-        await expect.poll(async () => (await a.run(['remote', 'ask', 'B', 'true'])).code, soon).toBe(0);
-        await body(a, b, gateway);
-      } finally {
-        await gateway.kill();
-      }
-    },
-    { roles: { B: 'admin' } },
-  );
-}
 
 /** A command that says a part, waits for a file, says the rest, and notes each time that it runs. */
 function inTwoParts(b: TestMachine, name: string): { command: string; goOn: () => void; runs: () => string } {
@@ -47,100 +26,83 @@ function inTwoParts(b: TestMachine, name: string): { command: string; goOn: () =
 }
 
 describe('a command on another machine', () => {
-  it('ends with its code, each byte once, and runs once, whatever is killed between the two', async () => {
-    await withGatewayTeam(async (a, b, gateway) => {
-      const breaks: Record<string, () => Promise<void>> = {
-        gateway: async () => {
-          await gateway.kill();
-          await gateway.start();
-        },
-        'daemon of the asker': async () => {
-          await a.killDaemon();
-          await a.ok('up');
-        },
-        'daemon of the asked': async () => {
-          await b.killDaemon();
-          await b.ok('up');
-        },
-      };
-      for (const [what, breakIt] of Object.entries(breaks)) {
-        const { command, goOn, runs } = inTwoParts(b, what.replaceAll(' ', '-'));
-        const asked = a.run(['remote', 'ask', 'B', command], { timeoutMs: 80_000 });
-        await expect.poll(runs, soon).toBe('run\n');
-        await breakIt();
-        goOn();
-        const { code, stdout, stderr } = await asked;
-        expect([what, code, stderr]).toEqual([what, 7, 'one\ntwo\n']);
-        expect(stdout.toString() === numbers(1, 300_000)).toBe(true);
-        expect(runs()).toBe('run\n');
-      }
+  const team = forAllTests(withGatewayTeam);
+
+  it.each(['gateway', 'daemon of the asker', 'daemon of the asked'] as const)(
+    'ends with its code, each byte once, and runs once, when the %s is killed between the two',
+    async (what) => {
+      const { a, b } = team();
+      const { command, goOn, runs } = inTwoParts(b, what.replaceAll(' ', '-'));
+      const asked = a.run(['remote', 'ask', 'B', command], { timeoutMs: 80_000 });
+      await expect.poll(runs, soon).toBe('run\n');
+      await breaks[what](team());
+      goOn();
+      const { code, stdout, stderr } = await asked;
+      expect([code, stderr]).toEqual([7, 'one\ntwo\n']);
+      expect(stdout.toString() === numbers(1, 300_000)).toBe(true);
+      expect(runs()).toBe('run\n');
+    },
+  );
+
+  it('gets its input once over a break', async () => {
+    const { a, b } = team();
+    const taken = join(b.home, 'taken');
+    const child = a.spawn(['remote', 'ask', 'B', '--stdin', `cat > ${taken}; md5sum < ${taken}`]);
+    const closed = once(child, 'close');
+    child.stdin?.on('error', () => undefined);
+    let said = '';
+    child.stderr?.on('data', (text: Buffer) => {
+      said += text.toString();
     });
+    const sum: Buffer[] = [];
+    child.stdout?.on('data', (bytes: Buffer) => sum.push(bytes));
+    const input = Buffer.alloc(3 << 20, 'some numbered input 0123456789\n');
+    child.stdin?.write(input.subarray(0, 1 << 20));
+    await expect.poll(() => (existsSync(taken) ? statSync(taken).size : said), soon).toBeGreaterThan(1 << 19);
+    await killAndWait(b.daemonPid);
+    child.stdin?.end(input.subarray(1 << 20));
+    await b.ok('up');
+    const [code] = await closed;
+    expect(code).toBe(0);
+    expect(Buffer.concat(sum).toString()).toBe(`${createHash('md5').update(input).digest('hex')}  -\n`);
   });
 
-  it('gets its input once over a break, and is known to be of an unknown outcome when its server is killed', async () => {
-    await withGatewayTeam(async (a, b) => {
-      const taken = join(b.home, 'taken');
-      const child = a.spawn(['remote', 'ask', 'B', '--stdin', `cat > ${taken}; md5sum < ${taken}`]);
-      const closed = once(child, 'close');
-      child.stdin?.on('error', () => undefined);
-      let said = '';
-      child.stderr?.on('data', (text: Buffer) => {
-        said += text.toString();
-      });
-      const sum: Buffer[] = [];
-      child.stdout?.on('data', (bytes: Buffer) => sum.push(bytes));
-      const input = Buffer.alloc(3 << 20, 'some numbered input 0123456789\n');
-      child.stdin?.write(input.subarray(0, 1 << 20));
-      await expect.poll(() => (existsSync(taken) ? statSync(taken).size : said), soon).toBeGreaterThan(1 << 19);
-      await b.killDaemon();
-      child.stdin?.end(input.subarray(1 << 20));
-      await b.ok('up');
-      const [code] = await closed;
-      expect(code).toBe(0);
-      expect(Buffer.concat(sum).toString()).toBe(`${createHash('md5').update(input).digest('hex')}  -\n`);
+  it("is known to be of an unknown outcome when its server is killed, and the next server finds what the user's terminals find", async () => {
+    const { a, b } = team();
+    const tool = join(b.home, 'tool-of-the-profile');
+    writeFileSync(tool, '#!/bin/sh\necho found\n');
+    chmodSync(tool, 0o755);
+    // The server that is there has asked the login shell already; the next one has not.
+    writeFileSync(join(b.home, '.profile'), `echo noise; echo noise >&2\nPATH=${b.home}:$PATH\n`);
+    const runs = join(b.home, 'lost.runs');
+    const pidFile = join(b.home, 'lost.pid');
+    const command = `echo $$ > ${pidFile}; echo run >> ${runs}; exec sleep 1000`;
+    const lost = a.run(['remote', 'ask', 'B', '--json', command]);
+    await expect.poll(() => existsSync(runs), soon).toBe(true);
+    await killAndWait(b.headlessPid);
+    const outcome = await lost;
+    expect([outcome.code, JSON.parse(outcome.stderr).error.code]).toEqual([255, 'outcome_unknown']);
+    expect(readFileSync(runs, 'utf8')).toBe('run\n');
+    process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
 
-      const runs = join(b.home, 'lost.runs');
-      const pidFile = join(b.home, 'lost.pid');
-      const lost = a.run([
-        'remote',
-        'ask',
-        'B',
-        '--json',
-        `echo $$ > ${pidFile}; echo run >> ${runs}; exec sleep 1000`,
-      ]);
-      await expect.poll(() => existsSync(runs), soon).toBe(true);
-      await killAndWait(b.headlessPid);
-      const outcome = await lost;
-      expect([outcome.code, JSON.parse(outcome.stderr).error.code]).toEqual([255, 'outcome_unknown']);
-      expect(readFileSync(runs, 'utf8')).toBe('run\n');
-      process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
-    });
+    const found = await b.run(['ask', 'tool-of-the-profile']);
+    expect([found.code, found.stdout.toString(), found.stderr]).toEqual([0, 'found\n', '']);
   });
 
-  it("finds what the user's terminals find, takes variables, and ends at its time limit", async () => {
-    await withTeam(['A', 'B'], async (a, b) => {
-      await b.ok('config', 'set', 'ask', 'operator');
-      const tool = join(b.home, 'tool-of-the-profile');
-      writeFileSync(tool, '#!/bin/sh\necho found\n');
-      chmodSync(tool, 0o755);
-      writeFileSync(join(b.home, '.profile'), `echo noise; echo noise >&2\nPATH=${b.home}:$PATH\n`);
-      // Its headless server is not up yet, and is started with this home folder.
-      await b.ok('down', '--sessions');
-      await b.run(['up'], { env: { HOME: b.home } });
-      const found = await b.run(['ask', 'tool-of-the-profile'], { env: { HOME: b.home } });
-      expect([found.code, found.stdout.toString(), found.stderr]).toEqual([0, 'found\n', '']);
-      const env = await b.run(['ask', '--env', 'X=a b=c', '--env', 'Y=', 'echo "$X|$Y|"']);
-      expect(env.stdout.toString()).toBe('a b=c||\n');
-      expect((await b.run(['ask', '--env', 'X', 'true'])).code).toBe(2);
-      const late = await b.run(['ask', '--json', '--timeout', '1', 'echo $$ > pid; sleep 1000'], { cwd: b.home });
-      expect([late.code, JSON.parse(late.stderr).error.code]).toEqual([255, 'timeout']);
-      const pid = readFileSync(join(b.home, 'pid'), 'utf8').trim();
-      await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
-      void a;
-    });
+  it('takes variables, and ends at its time limit', async () => {
+    const { b } = team();
+    const env = await b.run(['ask', '--env', 'X=a b=c', '--env', 'Y=', 'echo "$X|$Y|"']);
+    expect(env.stdout.toString()).toBe('a b=c||\n');
+    expect((await b.run(['ask', '--env', 'X', 'true'])).code).toBe(2);
+    const late = await b.run(['ask', '--json', '--timeout', '1', 'echo $$ > pid; sleep 1000'], { cwd: b.home });
+    expect([late.code, JSON.parse(late.stderr).error.code]).toEqual([255, 'timeout']);
+    const pid = readFileSync(join(b.home, 'pid'), 'utf8').trim();
+    await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
   });
+});
 
-  it('--all asks every machine that is online, and names those that are not', async () => {
+describe('a command on all machines', () => {
+  it('runs on every one that is online, and names those that are not', async () => {
     await withTeam(
       ['A', 'B', 'C'],
       async (a, b, c) => {

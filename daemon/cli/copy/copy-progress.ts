@@ -67,8 +67,9 @@ export class CopyProgress implements CopyReport {
     this.#drawn = false;
   }
 
-  /** Resolves when all is written. */
+  /** Resolves when all is written, with `--json` how far it came in the end as well. */
   async end(): Promise<void> {
+    if (this.#json && this.#shownAt > 0) this.#show();
     if (this.#drawn) this.#write('\r\x1b[K');
     await this.#writing;
   }
