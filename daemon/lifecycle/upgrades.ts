@@ -125,6 +125,7 @@ export class Upgrades {
     slot.receiving = true;
     try {
       const { hash, size } = slot.statement;
+      this.#o.log.info('a bundle comes', { from: offset, size });
       const received = await this.#incoming.receive(hash, { offset, size }, source, progress);
       return { received };
     } finally {

@@ -1,8 +1,10 @@
+import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -26,29 +28,59 @@ interface Sent {
   size: number;
 }
 
+/**
+ * Loaded into a command before its own code: it stops itself, as by SIGSTOP, once it has read half of the bundle that
+ * it sends. However quick machine and link are, the transfer is then half done, and remains so until SIGCONT.
+ */
+const stopsHalfway = `
+  import fs from 'node:fs';
+  import { syncBuiltinESMExports } from 'node:module';
+  const whole = fs.createReadStream;
+  async function* half(path, end) {
+    yield* whole(path, { start: 0, end });
+    process.kill(process.pid, 'SIGSTOP');
+    yield* whole(path, { start: end + 1 });
+  }
+  fs.createReadStream = (path, options) =>
+    options?.start === 0 ? half(path, Math.floor(fs.statSync(path).size / 2)) : whole(path, options);
+  syncBuiltinESMExports();
+`;
+const halfway = {
+  NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(stopsHalfway).toString('base64')}`,
+};
+
 /** An upgrade under way: what it says of its progress, and how it ends. */
 class Watched {
   readonly progress: Sent[] = [];
   readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
+  readonly #child: ChildProcess;
 
-  constructor(machine: TestMachine, ...args: string[]) {
-    const child = machine.spawn(['--json', 'remote', 'upgrade', ...args]);
+  constructor(machine: TestMachine, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+    const child = machine.spawn(['--json', 'remote', 'upgrade', ...args], { env });
+    this.#child = child;
     let stdout = '';
     let stderr = '';
     child.stdout?.on('data', (part: Buffer) => {
       stdout += part.toString();
     });
-    child.stderr?.on('data', (part: Buffer) => {
-      stderr += part.toString();
-      for (const line of part.toString().split('\n')) {
-        if (line.startsWith('{"progress"')) this.progress.push((JSON.parse(line) as { progress: Sent }).progress);
-      }
+    if (!child.stderr) throw new Error('it has no standard error');
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      stderr += `${line}\n`;
+      if (line.startsWith('{"progress"')) this.progress.push((JSON.parse(line) as { progress: Sent }).progress);
     });
     this.ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
   }
 
-  async has(what: (sent: Sent) => boolean): Promise<void> {
-    await expect.poll(() => this.progress.some(what), { timeout: 100_000, interval: 2 }).toBe(true);
+  /** Resolves once it has stopped itself, and what it sent until then has come to `there`. */
+  async stopped(there: () => number): Promise<void> {
+    const state = (): string | undefined =>
+      /^State:\s+(\S)/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1];
+    await expect.poll(state, { timeout: 100_000, interval: 5 }).toBe('T');
+    await expect.poll(there, { timeout: 100_000, interval: 5 }).toBeGreaterThan(0);
+  }
+
+  goOn(): void {
+    this.#child.kill('SIGCONT');
   }
 }
 
@@ -74,6 +106,19 @@ async function foreignBundle(): Promise<string> {
   return path;
 }
 
+/** How much of a bundle has come to a machine so far. */
+function received(machine: TestMachine): number {
+  const incoming = join(machine.home, 'versions', 'incoming');
+  const [part] = existsSync(incoming) ? readdirSync(incoming) : [];
+  return part === undefined ? 0 : statSync(join(incoming, part)).size;
+}
+
+/** Where each transfer of a bundle to a machine began, and how much was to come in all. */
+function transfers(machine: TestMachine): { from: number; size: number }[] {
+  const log = readFileSync(join(machine.home, 'daemon.log'), 'utf8');
+  return [...log.matchAll(/upgrades: a bundle comes (.*)/g)].map(([, fields = '']) => JSON.parse(fields));
+}
+
 const versionsOf = (machine: TestMachine) => {
   const versions = join(machine.home, 'versions');
   return readdirSync(versions).filter((name) => existsSync(join(versions, name, 'dist')));
@@ -86,24 +131,29 @@ describe('a bundle on its way', patience, () => {
       async (asker, target, worker) => {
         const refused = await worker.run(['--json', 'remote', 'upgrade', 'target', '--bundle', whole]);
         expect([refused.code, refused.stderr]).toEqual([10, expect.stringContaining('"code":"denied"')]);
-        const foreign = new Watched(asker, 'target', '--bundle', await foreignBundle());
+        const foreign = new Watched(asker, ['target', '--bundle', await foreignBundle()]);
         expect(await foreign.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('linux-riscv64-glibc') });
         expect(foreign.progress.filter(({ phase }) => phase === 'sending')).toEqual([]);
 
-        const first = new Watched(asker, 'target', '--bundle', whole);
-        await first.has(({ phase, sent }) => phase === 'sending' && sent > 0);
-        const second = new Watched(asker, 'target', '--bundle', whole);
+        const { size } = statSync(whole);
+        const first = new Watched(asker, ['target', '--bundle', whole], halfway);
+        await first.stopped(() => received(target));
+        const second = new Watched(asker, ['target', '--bundle', whole]);
         expect(await second.ended).toMatchObject({ code: 9, stderr: expect.stringContaining('another upgrade') });
 
         // The asker's daemon dies under it, and comes back.
         await asker.killDaemon();
-        const before = first.progress.length;
+        const there = received(target);
         await asker.ok('up');
+        first.goOn();
         const { code, stdout, stderr } = await first.ended;
         expect([code, stderr]).toEqual([0, expect.stringContaining('progress')]);
         expect(JSON.parse(stdout)).toMatchObject({ machine: 'target', rolledBack: false });
-        const resumed = first.progress.slice(before).find(({ phase }) => phase === 'sending');
-        expect(resumed?.sent).toBeGreaterThan(0);
+        // What had come is not sent again.
+        const [from, again, ...more] = transfers(target);
+        expect([from, more]).toEqual([{ from: 0, size }, []]);
+        expect(again?.from).toBeGreaterThanOrEqual(there);
+        expect(again?.from).toBeLessThan(size);
         expect(versionsOf(target)).toHaveLength(1);
         expect(readdirSync(join(target.home, 'versions', 'incoming'))).toEqual([]);
       },
