@@ -8,7 +8,8 @@ import { daemonRecordFile, readDaemonRecord } from '../process/daemon-record.ts'
 import { spawnDaemon } from '../process/daemon-start.ts';
 import { installationToStart } from '../process/installation.ts';
 import { restartMark } from '../process/restart-mark.ts';
-import { tendUpgrade, upgradeLock } from '../process/upgrade-journal.ts';
+import { tendUpgrade } from '../process/upgrade-journal.ts';
+import { supervisorPid } from '../process/upgrade-lock.ts';
 import type { DaemonState } from './guardian.ts';
 import { Guardian } from './guardian.ts';
 
@@ -32,8 +33,7 @@ export function daemonState(home: Home): DaemonState {
   if (tendUpgrade(home) !== 'none') return 'busy';
   // A record that cannot be read was left behind all the same.
   if (!existsSync(daemonRecordFile(home)) || readDaemonRecord(home)?.managed) return 'stopped';
-  const locks = [home.path('daemon.lock'), upgradeLock(home)];
-  return locks.some((lock) => lockHolder(lock) !== undefined) ? 'busy' : 'crashed';
+  return (lockHolder(home.path('daemon.lock')) ?? supervisorPid(home)) === undefined ? 'crashed' : 'busy';
 }
 
 /** Settings that cannot be read are the daemon's to complain of. */

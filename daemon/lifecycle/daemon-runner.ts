@@ -1,7 +1,7 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { Home } from '../home/home.ts';
 import type { Log } from '../home/log.ts';
-import { spawnDaemon, whyItEnded } from '../process/daemon-start.ts';
+import { isInBackground, spawnDaemon, whyItEnded } from '../process/daemon-start.ts';
 import type { Installation } from '../process/installation.ts';
 import type { ServiceManager } from '../service/manager.ts';
 import { installedService } from '../service/service.ts';
@@ -16,6 +16,19 @@ export async function runByService(home: Home): Promise<boolean> {
   if (!service) return false;
   const { running, pid } = await service.state();
   return running && pid !== null && pid === daemonPid(home);
+}
+
+/**
+ * Throws `failed` where this daemon must not be stopped and started by an upgrade: neither niia nor its service started
+ * it, so that nobody knows what ends with it. In a container that is everything.
+ */
+export async function mustBeOurs(home: Home, machine: string): Promise<void> {
+  if (isInBackground() || (await runByService(home))) return;
+  throw new NiiaError(
+    'failed',
+    `the daemon of ${machine} was not started by niia up or niia service, but by a container or a supervisor of its own: stopping it for an upgrade could end its sessions`,
+    `Install the newer version where that one starts niia daemon from, and start it anew. Where no container ends with it, on ${machine}: niia down, then niia up or niia service install; sessions live on, and upgrades work from then on.`,
+  );
 }
 
 /**

@@ -8,7 +8,8 @@ import { logEnd, spawnDaemon, whyItEnded } from '../process/daemon-start.ts';
 import type { Installation } from '../process/installation.ts';
 import { afterRollback, readPointer, whileTried, writePointer } from '../process/installation.ts';
 import type { UpgradeJournal, UpgradeStep } from '../process/upgrade-journal.ts';
-import { isFinished, readUpgrade, upgradeLock, writeUpgrade } from '../process/upgrade-journal.ts';
+import { isFinished, readUpgrade, writeUpgrade } from '../process/upgrade-journal.ts';
+import { upgradeLock } from '../process/upgrade-lock.ts';
 import { DaemonRunner, runByService } from './daemon-runner.ts';
 import { type Baseline, baselineOf, whatIsMissing } from './health.ts';
 import { askDaemon, daemonEntry, daemonPid, pause } from './local-daemon.ts';
@@ -86,9 +87,7 @@ class Supervisor {
     const status = await this.#watch(pid, log, baseline);
     this.#log.info('the new version is well', { version: status.version, pid: status.pid });
     const kept = await this.#liveSessions();
-    // The pointer first: whoever finds the journal unfinished only looks at the daemon once more.
-    const pointer = readPointer(this.#home);
-    if (pointer) writePointer(this.#home, { ...pointer, pending: null });
+    this.#decidePointer();
     const sessionsKept = baseline.sessions.filter((session) => kept.includes(session)).length;
     this.#finish('upgraded', { sessionsKept });
   }
@@ -207,12 +206,14 @@ class Supervisor {
     const { from, to } = this.#journal;
     this.#log.warn('the upgrade is rolled back', { reason });
     this.#note({ step: 'rolling_back', reason });
+    // Before anything is stopped: whoever starts a daemon from now on, and were it after a fall of the whole computer,
+    // starts the old version.
+    const pointer = readPointer(this.#home);
+    if (pointer?.entry === to.entry) writePointer(this.#home, afterRollback(pointer));
     // Where the old daemon still runs, it was not touched yet. A service must not go on starting the new one.
     if (daemonEntry(this.#home) !== from.entry) await this.#runner().stop();
-    const pointer = readPointer(this.#home);
-    const before = pointer?.entry === to.entry ? afterRollback(pointer) : undefined;
-    if (before) writePointer(this.#home, before);
     await this.#comeBack(from);
+    this.#decidePointer();
     const kept = await this.#liveSessions();
     const sessionsKept =
       this.#journal.baseline?.sessions.filter((session) => kept.includes(session)).length ?? kept.length;
@@ -258,6 +259,12 @@ class Supervisor {
   async #liveSessions(): Promise<string[]> {
     const { sessions } = await askDaemon(this.#home, 'session.list', {}, probeMs);
     return sessions.filter((session) => session.state !== 'exited').map((session) => session.id);
+  }
+
+  /** The pointer before the journal: whoever finds the journal unfinished only looks at the daemon once more. */
+  #decidePointer(): void {
+    const pointer = readPointer(this.#home);
+    if (pointer && pointer.pending !== null) writePointer(this.#home, { ...pointer, pending: null });
   }
 
   #step(step: UpgradeStep): void {

@@ -12,6 +12,7 @@ import { isFinished, readUpgrade, startSupervisor, tendUpgrade, writeUpgrade } f
 import type { Identity } from '../team/identity.ts';
 import type { TeamStore } from '../team/team-store.ts';
 import { mayInstall } from './acceptance.ts';
+import { mustBeOurs } from './daemon-runner.ts';
 import { Incoming } from './incoming.ts';
 import { nativesOf } from './make-bundle.ts';
 import { badBundle } from './manifest.ts';
@@ -86,7 +87,10 @@ export class Upgrades {
     return { signed: signOffer(identity, what, Date.now()) };
   }
 
-  /** Throws `busy` while another upgrade is under way, `denied`, or `bad_bundle` where the machine would not run it. */
+  /**
+   * Throws `busy` while another upgrade is under way, `denied`, `bad_bundle` where the machine would not run it, or
+   * `failed` where this daemon is not niia's own to stop and start.
+   */
   async begin(signed: SignedOffer, asker: Principal): Promise<{ id: string; offset: number }> {
     const { identity, team, log } = this.#o;
     const statement = checkOffer(signed, {
@@ -97,6 +101,7 @@ export class Upgrades {
       now: Date.now(),
     });
     mayInstall(statement, this.installation(), statement.allowDowngrade);
+    await mustBeOurs(this.#o.home, this.#o.machineName());
     this.#mustBeFree(asker);
     const slot: Slot = {
       ...{ id: randomUUID(), statement, asker, heardAt: performance.now() },

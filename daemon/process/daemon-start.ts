@@ -23,6 +23,16 @@ export function spawnDaemon(
   return spawnDetached(['daemon', '--json', ...flags], daemonLog(home), whole, entry);
 }
 
+/**
+ * Whether `spawnDaemon`, of whichever version, started this process: with its words, and with a file as its output. One
+ * that was started otherwise is somebody else's, and what depends on it is not known: as the first process of a
+ * container it takes all others along when it ends.
+ */
+export function isInBackground(argv: readonly string[] = process.argv): boolean {
+  const [, , command, flag] = argv;
+  return command === 'daemon' && flag === '--json' && fstatSync(2).isFile();
+}
+
 /** How long the daemon's log is now: what follows is the next daemon's. */
 export function logEnd(home: Home): number {
   return withFile(daemonLog(home), (fd) => fstatSync(fd).size) ?? 0;

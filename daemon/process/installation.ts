@@ -6,6 +6,7 @@ import type { Home } from '../home/home.ts';
 import { readJsonFile } from '../home/json-file.ts';
 import { build, version } from '../home/version.ts';
 import { entryPoint } from './spawn.ts';
+import { supervisorPid } from './upgrade-lock.ts';
 
 export const installationSchema = v.object({
   /** Its `niia.js`, an absolute path. */
@@ -57,6 +58,15 @@ export function chooseInstallation(
   return why === 'restart' || (pointer.by === 'upgrade' && covers) ? { entry, version: named, build: of } : own;
 }
 
+/**
+ * What counts of the pointer: while an upgrade is undecided and no supervisor works on it (all was killed, or the
+ * computer restarted), what ran before. That is known to start, and sees to it that the upgrade is taken up again.
+ */
+export function inForce(pointer: Pointer | undefined, supervised: boolean): Pointer | undefined {
+  if (!pointer?.previous || pointer.pending === null || supervised) return pointer;
+  return { ...pointer.previous, previous: null, pending: pointer.pending };
+}
+
 /** The pointer once a daemon runs from `own`; the same one where it says so already, or where an upgrade is undecided. */
 export function afterStart(own: Installation, pointer: Pointer | undefined): Pointer {
   if (!pointer) return { ...own, by: 'start', over: [], previous: null, pending: null };
@@ -78,9 +88,12 @@ export function whileTried(to: Installation, id: string, pointer: Pointer | unde
   };
 }
 
-/** The pointer once the upgrade failed. */
-export function afterRollback(pointer: Pointer): Pointer | undefined {
-  return pointer.previous ? { ...pointer.previous, previous: null, pending: null } : undefined;
+/**
+ * The pointer once the upgrade failed; the same one where it says so already. The upgrade stays undecided until the old
+ * version runs: the new one, where it starts late, leaves the pointer alone.
+ */
+export function afterRollback(pointer: Pointer): Pointer {
+  return pointer.previous ? { ...pointer.previous, previous: null, pending: pointer.pending } : pointer;
 }
 
 /** Every build that `next` takes the place of. */
@@ -90,7 +103,8 @@ function replaced(next: Installation, { build: last, over }: { build: string; ov
 
 /** The installation to start a daemon of `home` from; its `entry` is for `spawnDetached`. */
 export function installationToStart(home: Home, why: 'user' | 'restart', own = thisInstallation): Installation {
-  return chooseInstallation(own, readPointer(home), why, isFile);
+  const pointer = inForce(readPointer(home), supervisorPid(home) !== undefined);
+  return chooseInstallation(own, pointer, why, isFile);
 }
 
 /** Notes that a daemon runs from here, so that whoever starts it again after a crash starts the same one. */

@@ -3,9 +3,9 @@ import * as v from 'valibot';
 import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { readJsonFile } from '../home/json-file.ts';
-import { lockHolder } from '../home/lock.ts';
 import { installationSchema, thisInstallation } from './installation.ts';
 import { spawnDetached } from './spawn.ts';
+import { supervisorPid } from './upgrade-lock.ts';
 
 /** What has been done of an upgrade, in this order; the last two are its ends, and `rolling_back` may follow any. */
 export const upgradeSteps = [
@@ -42,10 +42,6 @@ const journalSchema = v.object({
 /** The upgrade under way, or the last one: `upgrade.json` in the home. */
 export type UpgradeJournal = v.InferOutput<typeof journalSchema>;
 
-export function upgradeLock(home: Home): string {
-  return home.path('upgrade.lock');
-}
-
 export function isFinished({ step }: UpgradeJournal): boolean {
   return step === 'upgraded' || step === 'rolled_back';
 }
@@ -67,7 +63,7 @@ export function writeUpgrade(home: Home, journal: UpgradeJournal): void {
 export function tendUpgrade(home: Home): 'none' | 'tended' | 'started' {
   const journal = readUpgrade(home);
   if (!journal || isFinished(journal)) return 'none';
-  if (lockHolder(upgradeLock(home)) !== undefined) return 'tended';
+  if (supervisorPid(home) !== undefined) return 'tended';
   startSupervisor(home, journal);
   return 'started';
 }

@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { NiiaError } from '../../../shared/errors.ts';
+import { takeOverVariable } from '../../lifecycle/take-over.ts';
 import { installationToStart, thisInstallation } from '../../process/installation.ts';
 import type { Run } from '../context.ts';
 import type { Specs } from '../specs/all.ts';
@@ -9,8 +10,9 @@ export const daemon: Run<Specs['daemon']> = async (
   { options: { name, gateway, listen, label, ...ways } },
   { home },
 ) => {
-  // A service manager names the installation that it was set up with; an upgrade since then counts all the same.
-  const { entry } = installationToStart(home, 'user');
+  // A service manager names the installation that it was set up with; an upgrade since then counts all the same. What an
+  // upgrade's supervisor starts, it has chosen itself.
+  const { entry } = process.env[takeOverVariable] === undefined ? installationToStart(home, 'user') : thisInstallation;
   if (entry !== thisInstallation.entry) {
     await import(pathToFileURL(entry).href);
     return;

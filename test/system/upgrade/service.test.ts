@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -68,5 +68,29 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     });
     expect(await running()).toEqual(['9.0.0', true, true]);
     await counters.check();
+  });
+
+  test('comes back with the version before, where all is killed while one that does not start is tried', async () => {
+    const daemon = (): { pid: number; entry: string } =>
+      JSON.parse(readFileSync(join(machine.home, 'daemon.json'), 'utf8'));
+    const before = daemon();
+    const hang = 'setInterval(() => undefined, 1000); await new Promise(() => undefined);';
+    const broken = builds.breakIt(newer, 'hangs', { command: 'daemon', code: hang });
+    machine.spawn(['upgrade', '--bundle', builds.bundle(broken, folder, '--target', 'any')]);
+    const step = (): string => JSON.parse(readFileSync(join(machine.home, 'upgrade.json'), 'utf8')).step;
+    await expect.poll(step, { timeout: 60_000, interval: 20 }).toBe('started');
+    // As when the computer loses its power: no headless server is left to look after the daemon, only the service.
+    const killed = endLeftovers(machine.home);
+    for (const word of ['headless', 'upgrade-supervisor'])
+      expect(killed).toEqual(expect.arrayContaining([expect.stringContaining(`niia.js ${word}`)]));
+    await expect.poll(async () => (await machine.run(['status'])).code, { timeout: 30_000 }).toBe(0);
+    expect(daemon()).toMatchObject({ entry: before.entry });
+    expect(daemon().pid).not.toBe(before.pid);
+    expect(await running()).toEqual(['9.0.0', true, true]);
+
+    if (!process.env['NIIA_TEST_FULL']) return;
+    await expect.poll(step, { timeout: 120_000 }).toBe('rolled_back');
+    expect(await running()).toEqual(['9.0.0', true, true]);
+    expect(daemon()).toMatchObject({ entry: before.entry });
   });
 });

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -134,6 +135,15 @@ describe('a bundle on its way', patience, () => {
         const foreign = new Watched(asker, ['target', '--bundle', await foreignBundle()]);
         expect(await foreign.ended).toMatchObject({ code: 1, stderr: expect.stringContaining('linux-riscv64-glibc') });
         expect(foreign.progress.filter(({ phase }) => phase === 'sending')).toEqual([]);
+
+        // What ends with a daemon that somebody else runs is not known: in a container, all sessions.
+        await worker.ok('down');
+        const daemon = worker.spawn(['daemon']);
+        await once(daemon.stderr as Readable, 'data');
+        await expect.poll(async () => (await worker.run(['status'])).code).toBe(0);
+        const elsewhere = await worker.run(['--json', 'upgrade', '--bundle', whole]);
+        expect([elsewhere.code, elsewhere.stderr]).toEqual([1, expect.stringContaining('by a container')]);
+        expect([worker.daemonPid, versionsOf(worker)]).toEqual([daemon.pid, []]);
 
         const { size } = statSync(whole);
         const first = new Watched(asker, ['target', '--bundle', whole], halfway);

@@ -3,17 +3,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Home } from '../../../daemon/home/home.ts';
+import { acquireLock } from '../../../daemon/home/lock.ts';
 import type { Installation, Pointer } from '../../../daemon/process/installation.ts';
 import {
   afterRollback,
   afterStart,
   chooseInstallation,
+  inForce,
   installationToStart,
   noteStart,
   readPointer,
   whileTried,
   writePointer,
 } from '../../../daemon/process/installation.ts';
+import { upgradeLock } from '../../../daemon/process/upgrade-lock.ts';
 
 const there = (): boolean => true;
 const at = (build: string): Installation => ({ entry: `/opt/${build}/niia.js`, version: '1.0.0', build });
@@ -64,11 +67,24 @@ describe('the installation that a daemon is started from', () => {
 describe('the pointer', () => {
   test('goes back to what it named when an upgrade fails', () => {
     const before = afterStart(older, undefined);
-    expect(afterRollback(whileTried(upgraded, 'u1', before, older))).toEqual(before);
+    expect(afterRollback(whileTried(upgraded, 'u1', before, older))).toEqual({ ...before, pending: 'u1' });
     expect(afterRollback(whileTried(upgraded, 'u1', undefined, older))).toMatchObject({ ...older, by: 'start' });
     const again = whileTried({ ...upgraded, entry: '/opt/upgraded.2/niia.js' }, 'u2', decided, upgraded);
     expect(again.over).toEqual(['older']);
-    expect(afterRollback(again)).toEqual({ ...decided, previous: null });
+    const back = afterRollback(again);
+    expect(back).toEqual({ ...decided, previous: null, pending: 'u2' });
+    // A new daemon that starts late does not bring itself back, and a second supervisor changes nothing.
+    expect(afterStart(upgraded, back)).toBe(back);
+    expect(afterRollback(back)).toBe(back);
+  });
+
+  test('counts while its upgrade is undecided only as long as a supervisor works on it', () => {
+    const before = afterStart(older, undefined);
+    const tried = whileTried(upgraded, 'u1', before, older);
+    expect(inForce(tried, true)).toBe(tried);
+    expect(inForce(tried, false)).toEqual({ ...before, pending: 'u1' });
+    for (const pointer of [before, decided, afterRollback(tried), undefined])
+      expect(inForce(pointer, false)).toBe(pointer);
   });
 
   test('is left alone by a daemon that starts while an upgrade is undecided', () => {
@@ -104,6 +120,23 @@ describe('the pointer in a home', () => {
     expect(installationToStart(home, 'restart', installed)).toEqual({ ...older, entry });
     rmSync(entry);
     expect(installationToStart(home, 'restart', installed)).toEqual(installed);
+  });
+
+  test('names the old version while nobody sees an upgrade through, whoever asks', async () => {
+    const at = (name: string) => join(folder, name);
+    for (const name of ['old.js', 'new.js']) writeFileSync(at(name), '');
+    const [from, to] = [
+      { ...older, entry: at('old.js') },
+      { ...upgraded, entry: at('new.js') },
+    ];
+    writePointer(home, whileTried(to, 'u1', afterStart(from, undefined), from));
+    for (const why of ['user', 'restart'] as const) {
+      expect(installationToStart(home, why, from)).toEqual(from);
+      const lock = await acquireLock(upgradeLock(home));
+      if ('heldBy' in lock) throw new Error(`held by ${lock.heldBy}`);
+      expect(installationToStart(home, why, from)).toEqual(to);
+      lock.release();
+    }
   });
 
   test.each(['', '{', '[]', '{"entry":"niia.js"}', '{"entry":"relative/niia.js","version":"1","build":"b"}'])(

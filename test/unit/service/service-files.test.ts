@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { acquireLock } from '../../../daemon/home/lock.ts';
 import { defineService } from '../../../daemon/service/definition.ts';
 import { launchdAgent } from '../../../daemon/service/launchd-agent.ts';
 import { launcher } from '../../../daemon/service/launcher.ts';
@@ -129,5 +130,27 @@ describe('the launcher', () => {
     file('versions/current.json', '{"entry": 3');
     expect(run()).toBe('own daemon(niia service)');
     expect(readFileSync(join(scratch, 'service.mjs'), 'utf8')).toContain(JSON.stringify(own));
+  });
+
+  it('runs what ran before while an upgrade is undecided, unless its supervisor works', async () => {
+    const say = (what: string): string => `process.stdout.write('${what} ' + process.argv[2]);`;
+    const [older, newer] = [file('older.mjs', say('older')), file('newer.mjs', say('newer'))];
+    file('service.mjs', launcher(older));
+    mkdirSync(join(scratch, 'versions'), { recursive: true });
+    file('versions/current.json', JSON.stringify({ entry: newer, previous: { entry: older }, pending: 'u1' }));
+    expect(run()).toBe('older daemon');
+    const path = join(scratch, 'upgrade.lock');
+    const lock = await acquireLock(path);
+    if ('heldBy' in lock) throw new Error(`held by ${lock.heldBy}`);
+    expect(run()).toBe('newer daemon');
+    // Before the computer restarted, another process had that id.
+    const stale = { ...(JSON.parse(readFileSync(path, 'utf8')) as object), started: '1@another-boot' };
+    lock.release();
+    file('upgrade.lock', JSON.stringify(stale));
+    expect(run()).toBe('older daemon');
+    file('upgrade.lock', '{"pid": ');
+    expect(run()).toBe('older daemon');
+    file('versions/current.json', JSON.stringify({ entry: newer, previous: { entry: older }, pending: null }));
+    expect(run()).toBe('newer daemon');
   });
 });
