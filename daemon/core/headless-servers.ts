@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
@@ -18,6 +19,8 @@ import { Changes } from './watch.ts';
 /** What a headless server leaves in the home while it runs. */
 const recordSchema = v.object({ generation: v.string(), pid: v.number(), version: v.string(), startedAt: v.string() });
 
+type HeadlessRecord = v.InferOutput<typeof recordSchema>;
+
 /** A headless server that the daemon is connected to. */
 export interface HeadlessServer {
   readonly generation: string;
@@ -27,6 +30,12 @@ export interface HeadlessServer {
 }
 
 const startTimeoutMs = 15_000;
+/** A server that is well says what it has within milliseconds. */
+const connectMs = 10_000;
+/** A daemon that starts waits so long for servers that run already: one that hangs must not keep the machine away. */
+const findMs = 2_000;
+/** Between attempts to reach one that runs. */
+const reachEveryMs = 2_000;
 const pollMs = 10;
 const retireMs = 15_000;
 
@@ -41,6 +50,10 @@ export class HeadlessServers {
   readonly #servers = new Map<string, HeadlessServer>();
   /** Generations that were asked to leave. */
   readonly #retiring = new Set<string>();
+  readonly #connecting = new Map<string, Promise<HeadlessServer>>();
+  /** Why a server that runs cannot be talked to, by its record. */
+  readonly #unreached = new Map<HeadlessRecord, NiiaError>();
+  readonly #attempts = new Set<NodeJS.Timeout>();
   #starting: Promise<HeadlessServer> | undefined;
   #closed = false;
   /** New sessions go to the server of this generation. */
@@ -74,14 +87,21 @@ export class HeadlessServers {
     return this.sessions.filter((session) => session.state !== 'exited').length;
   }
 
-  /** Connects to the servers that an earlier daemon left running. */
+  /**
+   * Connects to the servers that an earlier daemon left running. Never rejects, and does not wait long: those that are
+   * not reached are told by `status`, and tried again as long as they run.
+   */
   async findRunning(): Promise<void> {
-    for (const name of this.#records()) {
-      const record = this.#read(name);
-      if (!record || this.#servers.has(record.generation)) continue;
-      if (!(await isListening(this.#socket(record.generation)))) continue;
-      await this.#connect(record.generation);
-    }
+    const records = this.#records().flatMap((name) => this.#read(name) ?? []);
+    const late = new AbortController();
+    const attempts = records.map(async (record) => {
+      const silent = (): void => void this.#unreached.set(record, new NiiaError('timeout', 'it does not answer'));
+      late.signal.addEventListener('abort', silent, { once: true });
+      await this.#reach(record, () => late.signal.removeEventListener('abort', silent));
+    });
+    const timer = setTimeout(() => late.abort(), findMs);
+    await Promise.race([Promise.all(attempts), once(late.signal, 'abort')]);
+    clearTimeout(timer);
   }
 
   /** Whether there is something to show that only a running server can show: sessions of a server that ended. */
@@ -129,6 +149,14 @@ export class HeadlessServers {
     return infos.flatMap((info) => (info.status === 'fulfilled' ? [info.value] : []));
   }
 
+  /** Servers that run and cannot be talked to. */
+  get unreached(): NonNullable<DaemonStatus['unreached']> {
+    return [...this.#unreached].map(([{ generation, pid, version: of }, error]) => ({
+      ...{ generation, pid, version: of },
+      error: error.hint === undefined ? error.message : `${error.message}. ${error.hint}`,
+    }));
+  }
+
   /** Ends all sessions and their servers; says how many sessions ended. */
   async stopAll(): Promise<number> {
     const results = await Promise.all(
@@ -141,6 +169,7 @@ export class HeadlessServers {
   close(): void {
     this.#closed = true;
     this.changes.close();
+    for (const timer of this.#attempts) clearTimeout(timer);
     for (const server of this.#servers.values()) server.peer.close();
     this.#servers.clear();
   }
@@ -162,7 +191,45 @@ export class HeadlessServers {
     throw new NiiaError('failed', `the headless server did not start: ${lastLineOf(logFile)}`, `See ${logFile}`);
   }
 
-  async #connect(generation: string): Promise<HeadlessServer> {
+  /** One attempt to talk to a server that left a record; another one later, where it runs and this one failed. */
+  async #reach(record: HeadlessRecord, decided: () => void = () => undefined): Promise<void> {
+    const { generation, pid } = record;
+    try {
+      if (await isListening(this.#socket(generation))) await this.#connect(generation);
+      this.#unreached.delete(record);
+    } catch (cause) {
+      const error = outOfReach(NiiaError.from(cause), record);
+      if (this.#closed) return;
+      if (this.#unreached.get(record)?.code !== error.code)
+        this.#log.error('a headless server is not reached; its sessions run on', { generation, pid, error });
+      this.#unreached.set(record, error);
+      this.#reachLater(record);
+    } finally {
+      decided();
+    }
+  }
+
+  #reachLater(record: HeadlessRecord): void {
+    const timer = setTimeout(() => {
+      this.#attempts.delete(timer);
+      void this.#reach(record);
+    }, reachEveryMs);
+    this.#attempts.add(timer);
+  }
+
+  /** The server of this generation, which listens. However many ask, there is one connection. */
+  #connect(generation: string): Promise<HeadlessServer> {
+    const there = this.#servers.get(generation);
+    if (there) return Promise.resolve(there);
+    let connecting = this.#connecting.get(generation);
+    if (!connecting) {
+      connecting = this.#open(generation).finally(() => this.#connecting.delete(generation));
+      this.#connecting.set(generation, connecting);
+    }
+    return connecting;
+  }
+
+  async #open(generation: string): Promise<HeadlessServer> {
     const peer = await connectLocal(this.#socket(generation), {
       face: 'daemon',
       software: version,
@@ -177,15 +244,27 @@ export class HeadlessServers {
     });
     const server: HeadlessServer = { generation, peer, sessions: [] };
     const watch: TypedCall<'session.watch'> = typedCall(peer, 'session.watch', {}, { from: this.#self() });
-    await new Promise<void>((resolve, reject) => {
-      watch.onEvent(({ sessions }) => {
-        server.sessions = sessions;
-        this.changes.notify();
-        void this.#retireOthers();
-        resolve();
+    const timer = setTimeout(() => peer.close(new NiiaError('timeout', 'it does not answer')), connectMs);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        watch.onEvent(({ sessions }) => {
+          server.sessions = sessions;
+          this.changes.notify();
+          void this.#retireOthers();
+          resolve();
+        });
+        watch.result.then(() => reject(new NiiaError('link_lost', 'it ended its watch')), reject);
       });
-      watch.result.catch(reject);
-    });
+    } catch (error) {
+      peer.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (this.#closed) {
+      peer.close();
+      throw new NiiaError('cancelled', 'the daemon stops');
+    }
     this.#servers.set(generation, server);
     this.#serversChanged();
     void this.#retireOthers();
@@ -243,7 +322,7 @@ export class HeadlessServers {
     return readdirSync(this.#home.folder('headless')).filter((name) => name.endsWith('.json'));
   }
 
-  #read(name: string): v.InferOutput<typeof recordSchema> | undefined {
+  #read(name: string): HeadlessRecord | undefined {
     const text = readIfThere(this.#home.path('headless', name));
     if (text === undefined) return undefined;
     try {
@@ -253,6 +332,17 @@ export class HeadlessServers {
       return undefined;
     }
   }
+}
+
+/** Of another protocol version: what the user is told to do for machines does not help with a server of this one. */
+function outOfReach(error: NiiaError, { pid, version: of }: HeadlessRecord): NiiaError {
+  if (error.code !== 'version_mismatch') return error;
+  return new NiiaError(
+    error.code,
+    error.message,
+    `Its sessions run on, and niia ${of} reaches them: go back to it (niia upgrade --allow-downgrade --bundle FILE), end them, and upgrade again. To end them as they are: kill ${pid}`,
+    { cause: error },
+  );
 }
 
 function isAlive(pid: number): boolean {

@@ -308,6 +308,7 @@ class Daemon {
       gateway: this.#network.gatewayStatus,
       links: others.map(({ name, id }) => ({ machine: name, id, ...this.#network.link(id) })),
       headless,
+      unreached: this.#servers.unreached,
       sessions: this.#servers.liveSessions,
       disk,
     };

@@ -169,6 +169,10 @@ export const daemonStatusSchema = v.object({
       rssBytes: v.number(),
     }),
   ),
+  /** Headless servers that run and cannot be talked to, and why; absent: none, or a daemon from before it was told. */
+  unreached: v.optional(
+    v.array(v.object({ generation: v.string(), pid: v.number(), version: v.string(), error: v.string() })),
+  ),
   /** Live sessions. */
   sessions: v.number(),
   /** What the home takes on disk, bytes; absent: a daemon from before it was told. */

@@ -37,6 +37,9 @@ export function statusText(status: DaemonStatus): string {
     ];
     rows.push(['headless', parts.join(', ')]);
   }
+  for (const { pid, version, error } of status.unreached ?? []) {
+    rows.push(['headless', paint(`pid ${pid}, version ${version}, not reached: ${printable(error)}`, 'red')]);
+  }
   if (headless.length === 0) rows.push(['headless', 'not up; starts by itself in a moment, or with the next session']);
   rows.push(['sessions', `${status.sessions} live`]);
   const { disk } = status;
