@@ -18,7 +18,10 @@ export interface GuardianOptions {
   log: Pick<Log, 'info' | 'warn' | 'error'>;
 }
 
-/** How often to look again at what somebody else has in hand. */
+/**
+ * How often to look, also while a pause is not over: an upgrade that lost its supervisor is none of the failures that
+ * make pauses long, and looking is what finds it.
+ */
 const againMs = 1_000;
 
 /**
@@ -30,6 +33,8 @@ export class Guardian {
   readonly #now: () => number;
   readonly #backoff = new RestartBackoff();
   #daemons = 0;
+  /** It is not started before; of the clock's time. */
+  #notBefore = 0;
   #timer: NodeJS.Timeout | undefined;
   #started: number | undefined;
   #closed = false;
@@ -64,7 +69,7 @@ export class Guardian {
   /** Looks after a daemon that is not connected, until one is, or until it turns out that it was stopped. */
   guard(): void {
     if (this.#daemons > 0 || this.#timer || this.#o.look() === 'stopped') return;
-    this.#wait(this.#backoff.ended(this.#now()));
+    this.#pause();
   }
 
   close(): void {
@@ -83,6 +88,7 @@ export class Guardian {
     const starting = this.#started !== undefined && this.#o.alive(this.#started);
     if (state === 'stopped') this.#wait(undefined);
     else if (state === 'busy' || starting) this.#wait(againMs);
+    else if (this.#now() < this.#notBefore) this.#waitOn();
     else this.#startAgain();
   }
 
@@ -93,6 +99,16 @@ export class Guardian {
     } catch (error) {
       this.#o.log.error('the daemon could not be started again', { error });
     }
-    this.#wait(this.#backoff.ended(this.#now()));
+    this.#pause();
+  }
+
+  #pause(): void {
+    const now = this.#now();
+    this.#notBefore = now + this.#backoff.ended(now);
+    this.#waitOn();
+  }
+
+  #waitOn(): void {
+    this.#wait(Math.min(this.#notBefore - this.#now(), againMs));
   }
 }

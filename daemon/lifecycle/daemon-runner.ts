@@ -50,11 +50,12 @@ export class DaemonRunner {
     return this.#service !== undefined;
   }
 
-  async stop(): Promise<void> {
+  /** `next`: a daemon that waits for the end of this one, or has not had to wait. */
+  async stop(next?: number): Promise<void> {
     await this.#service
       ?.stop()
       .catch((error: unknown) => this.#log.warn('the service could not be stopped', { error }));
-    await stopDaemon(this.#home, stopMs);
+    await stopDaemon(this.#home, stopMs, next);
   }
 
   /** Starts what the pointer names, which is `installation`; its pid, where it is known. */

@@ -36,10 +36,13 @@ export async function askDaemon<M extends MethodName>(
   }
 }
 
-/** Ends the daemon: it is asked by SIGTERM, and made to where that takes longer than `patienceMs`. */
-export async function stopDaemon(home: Home, patienceMs: number): Promise<void> {
+/**
+ * Ends the daemon: it is asked by SIGTERM, and made to where that takes longer than `patienceMs`. The one that is to take
+ * its place, `next`, is left alone: it may have done so already.
+ */
+export async function stopDaemon(home: Home, patienceMs: number, next?: number): Promise<void> {
   const pid = daemonPid(home);
-  if (pid === undefined) return;
+  if (pid === undefined || pid === next) return;
   const started = processStart(pid);
   const same = (): boolean => started !== undefined && processStart(pid) === started;
   const until = performance.now() + patienceMs;

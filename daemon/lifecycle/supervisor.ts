@@ -117,7 +117,7 @@ class Supervisor {
     // A service starts its daemon itself: this one has shown that it would start.
     if (runner.byService) await dismiss(this.#home, ready);
     this.#note({ stoppedAt: this.#journal.stoppedAt ?? Date.now() });
-    await runner.stop();
+    await runner.stop(ready);
     this.#step('stopped');
     return runner.byService ? await runner.start(this.#journal.to) : ready;
   }
@@ -131,7 +131,8 @@ class Supervisor {
     const pid = spawnDaemon(this.#home, this.#journal.to, [], { [takeOverVariable]: this.#journal.id });
     this.#step('started');
     const giveUpAt = performance.now() + healthMs;
-    while (readyPid(this.#home) !== pid) {
+    // Where no daemon runs any more, it has no need to wait for its turn.
+    while (readyPid(this.#home) !== pid && daemonPid(this.#home) !== pid) {
       if (processStart(pid) === undefined) throw whyItEnded(this.#home, log);
       if (performance.now() > giveUpAt) {
         await dismiss(this.#home, pid);

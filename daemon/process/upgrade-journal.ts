@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { readJsonFile } from '../home/json-file.ts';
+import { processStart } from '../home/process-identity.ts';
 import { installationSchema, thisInstallation } from './installation.ts';
 import { spawnDetached } from './spawn.ts';
 import { supervisorPid } from './upgrade-lock.ts';
@@ -64,15 +65,22 @@ export function tendUpgrade(home: Home): 'none' | 'tended' | 'started' {
   const journal = readUpgrade(home);
   if (!journal || isFinished(journal)) return 'none';
   if (supervisorPid(home) !== undefined) return 'tended';
+  // On a busy computer it takes its time to have the lock: another one would only take more of it.
+  if (lastStarted?.started !== undefined && processStart(lastStarted.pid) === lastStarted.started) return 'tended';
   startSupervisor(home, journal);
   return 'started';
 }
+
+/** The supervisor that this process started last. */
+let lastStarted: { pid: number; started: string | undefined } | undefined;
 
 /** Starts the supervisor in the background; where another works already, it leaves at once. */
 export function startSupervisor(home: Home, { from }: UpgradeJournal): number {
   const entry = existsSync(from.entry) ? from.entry : thisInstallation.entry;
   const env = { ...process.env, NIIA_HOME: home.root };
-  return spawnDetached(['upgrade-supervisor'], home.path('upgrade.log'), env, entry);
+  const pid = spawnDetached(['upgrade-supervisor'], home.path('upgrade.log'), env, entry);
+  lastStarted = { pid, started: processStart(pid) };
+  return pid;
 }
 
 function journalFile(home: Home): string {

@@ -17,9 +17,18 @@ afterEach(() => {
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 function scene() {
-  const seen = { state: 'busy' as DaemonState, starts: [] as number[], alive: new Set<number>(), fails: false };
+  const seen = {
+    state: 'busy' as DaemonState,
+    starts: [] as number[],
+    alive: new Set<number>(),
+    fails: false,
+    looks: 0,
+  };
   const guardian = new Guardian({
-    look: () => seen.state,
+    look: () => {
+      seen.looks++;
+      return seen.state;
+    },
     start: () => {
       if (seen.fails) throw new Error('no process to be had');
       const pid = 100 + seen.starts.length;
@@ -48,6 +57,19 @@ describe('the guardian of the daemon', () => {
     guardian.disconnected();
     vi.advanceTimersByTime(1_000);
     expect(startedAfter().at(-1)).toBe(16_000 + 120_000 + 1_000);
+  });
+
+  test('goes on looking while a pause lasts: it is by looking that an upgrade is taken up again', () => {
+    const { seen, guardian, startedAfter } = scene();
+    seen.state = 'crashed';
+    guardian.guard();
+    vi.advanceTimersByTime(8_000);
+    expect(startedAfter()).toEqual([1_000, 3_000, 7_000]);
+    const before = seen.looks;
+    vi.advanceTimersByTime(6_000);
+    expect([seen.looks - before, seen.starts.length]).toEqual([6, 3]);
+    vi.advanceTimersByTime(1_000);
+    expect(startedAfter()).toEqual([1_000, 3_000, 7_000, 15_000]);
   });
 
   test('leaves one alone that was stopped, before and after it looked', () => {
