@@ -36,6 +36,11 @@ export class DaemonClient {
     this.#machine = machine;
   }
 
+  /** Milliseconds left of the command's `--timeout`; undefined: for ever. Throws `timeout` when none are. */
+  get leftMs(): number | undefined {
+    return this.#deadline.leftMs;
+  }
+
   /** Rejects with `daemon_not_running`. */
   async peer(): Promise<Peer> {
     if (this.#peer && !this.#peer.closed) return this.#peer;

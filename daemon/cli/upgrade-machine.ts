@@ -88,12 +88,15 @@ async function transfer(
 ): Promise<string> {
   const pauses = new Pauses();
   let begun = false;
+  /** Our last attempt broke, and the other side may take it for one that goes on. */
+  let unnoticed = false;
   /** Since when no byte has arrived. */
   let stuckSince: number | undefined;
   for (;;) {
     try {
       const { id, offset } = await begin();
       begun = true;
+      unnoticed = false;
       progress('sending', offset, size);
       if (offset === size) return id;
       const call = await daemon.call('upgrade.send', { id, offset });
@@ -116,17 +119,21 @@ async function transfer(
       const error = NiiaError.from(cause);
       const now = performance.now();
       stuckSince ??= now;
-      if (!mayGoOn(error, begun, now - stuckSince)) throw error;
+      unnoticed ||= begun && (broke(error) || away(error));
+      if (!mayGoOn(error, { begun, unnoticed, stuckMs: now - stuckSince })) throw error;
     }
     await pauses.wait();
   }
 }
 
 /** Whether a transfer that failed so is tried again, after `stuckMs` without a byte. */
-function mayGoOn(error: NiiaError, begun: boolean, stuckMs: number): boolean {
+function mayGoOn(
+  error: NiiaError,
+  { begun, unnoticed, stuckMs }: { begun: boolean; unnoticed: boolean; stuckMs: number },
+): boolean {
   if (broke(error) || (begun && away(error))) return stuckMs < patienceMs;
-  // The other side may not have noticed yet that the link of our own last attempt broke.
-  return begun && error.code === 'busy' && stuckMs < releasedMs;
+  // Where nothing of ours broke, it is another upgrade.
+  return unnoticed && error.code === 'busy' && stuckMs < releasedMs;
 }
 
 async function apply(daemon: DaemonClient, id: string): Promise<void> {
@@ -138,11 +145,13 @@ async function apply(daemon: DaemonClient, id: string): Promise<void> {
   }
 }
 
+/** Rejects with `timeout` at the end of `--timeout`, `outcome_unknown` where nothing is told for too long. */
 async function decided(daemon: DaemonClient, id: string, machine: string): Promise<UpgradeReport> {
   const giveUpAt = performance.now() + decisionMs;
   for (;;) {
+    const deadlineMs = Math.min(answerMs, timeLeft(daemon, machine));
     try {
-      const report = await daemon.ask('upgrade.status', { id }, { deadlineMs: answerMs });
+      const report = await daemon.ask('upgrade.status', { id }, { deadlineMs });
       if (report.state === 'upgraded' || report.state === 'rolled_back') return report;
       if (report.state !== 'trying') {
         throw new NiiaError('failed', `${machine} did not take the upgrade over: it is ${report.state}`, 'Try again.');
@@ -158,6 +167,21 @@ async function decided(daemon: DaemonClient, id: string, machine: string): Promi
         'It puts the old version back by itself where the new one is not well. See: niia remote status list',
       );
     }
-    await pause(askEveryMs);
+    await pause(Math.min(askEveryMs, timeLeft(daemon, machine)));
+  }
+}
+
+/** Of `--timeout`, in milliseconds; throws `timeout` where nothing is. */
+function timeLeft(daemon: DaemonClient, machine: string): number {
+  try {
+    return daemon.leftMs ?? Infinity;
+  } catch (cause) {
+    const error = NiiaError.from(cause);
+    throw new NiiaError(
+      error.code,
+      `the upgrade of ${machine} is under way, and not decided yet: ${error.message}`,
+      'It goes on there, and puts the old version back where the new one is not well. See: niia remote status list',
+      { cause },
+    );
   }
 }

@@ -47,10 +47,13 @@ type Change = { [K in keyof Config]?: Config[K] | undefined };
 export class ConfigStore {
   readonly #path: string;
   #config: Config;
+  /** The file's content, as far as it is known; undefined: there is none. */
+  #kept: string | undefined;
 
   constructor(home: Home) {
     this.#path = home.path('config.json');
     const text = readIfThere(this.#path);
+    this.#kept = text;
     this.#config = text === undefined ? v.parse(configSchema, {}) : this.#parse(text);
   }
 
@@ -73,8 +76,12 @@ export class ConfigStore {
     this.#config = v.parse(configSchema, next);
   }
 
+  /** What is kept already is not written again: a full disk is no reason to fail then. */
   save(): void {
-    writeAtomically(this.#path, `${JSON.stringify(this.#config, null, 2)}\n`);
+    const text = `${JSON.stringify(this.#config, null, 2)}\n`;
+    if (text === this.#kept) return;
+    writeAtomically(this.#path, text);
+    this.#kept = text;
   }
 
   #parse(text: string): Config {

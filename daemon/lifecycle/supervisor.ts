@@ -1,8 +1,9 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { DaemonStatus } from '../../shared/protocol/shapes.ts';
+import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
-import { Log } from '../home/log.ts';
+import { keepLog, Log } from '../home/log.ts';
 import { processStart } from '../home/process-identity.ts';
 import { logEnd, spawnDaemon, whyItEnded } from '../process/daemon-start.ts';
 import type { Installation } from '../process/installation.ts';
@@ -35,6 +36,7 @@ const mostAttempts = 3;
  * The headless servers and their sessions are not touched.
  */
 export async function runSupervisor(home: Home): Promise<void> {
+  keepLog(home.path('upgrade.log'));
   const log = new Log('upgrade');
   // The daemon's end, a closed terminal or a service that is stopped is no reason to leave it half done.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -64,22 +66,28 @@ class Supervisor {
 
   async run(): Promise<void> {
     const { attempts, step, reason } = this.#journal;
-    this.#note({ attempts: attempts + 1 });
+    this.#tryNote({ attempts: attempts + 1 });
     if (step === 'rolling_back') {
       await this.#rollBack(reason ?? 'it was being rolled back');
     } else if (attempts >= mostAttempts) {
       await this.#rollBack(`its supervisor ended ${attempts} times before it was decided`);
     } else {
+      let sessionsKept: number;
       try {
-        await this.#forward();
+        sessionsKept = await this.#forward();
       } catch (error) {
         this.#log.error('the upgrade fails', { error });
         await this.#rollBack(NiiaError.from(error).message);
+        return;
       }
+      // A version that is well is kept: where the disk has no room for saying so, the next supervisor tries again.
+      this.#decidePointer();
+      this.#finish('upgraded', { sessionsKept });
     }
   }
 
-  async #forward(): Promise<void> {
+  /** Resolves with how many sessions live on, once the new version is well. */
+  async #forward(): Promise<number> {
     const baseline = await this.#baseline();
     this.#switch();
     const log = logEnd(this.#home);
@@ -87,9 +95,7 @@ class Supervisor {
     const status = await this.#watch(pid, log, baseline);
     this.#log.info('the new version is well', { version: status.version, pid: status.pid });
     const kept = await this.#liveSessions();
-    this.#decidePointer();
-    const sessionsKept = baseline.sessions.filter((session) => kept.includes(session)).length;
-    this.#finish('upgraded', { sessionsKept });
+    return baseline.sessions.filter((session) => kept.includes(session)).length;
   }
 
   /** What has to be there again afterwards; a headless server is started first, so that somebody is always left to act. */
@@ -118,7 +124,7 @@ class Supervisor {
     if (runner.byService) await dismiss(this.#home, ready);
     this.#note({ stoppedAt: this.#journal.stoppedAt ?? Date.now() });
     await runner.stop(ready);
-    this.#step('stopped');
+    this.#tryNote({ step: 'stopped' });
     return runner.byService ? await runner.start(this.#journal.to) : ready;
   }
 
@@ -204,16 +210,16 @@ class Supervisor {
   }
 
   async #rollBack(reason: string): Promise<void> {
-    const { from, to } = this.#journal;
+    const { from } = this.#journal;
     this.#log.warn('the upgrade is rolled back', { reason });
-    this.#note({ step: 'rolling_back', reason });
+    this.#tryNote({ step: 'rolling_back', reason });
     // Before anything is stopped: whoever starts a daemon from now on, and were it after a fall of the whole computer,
     // starts the old version.
-    const pointer = readPointer(this.#home);
-    if (pointer?.entry === to.entry) writePointer(this.#home, afterRollback(pointer));
+    this.#tryWrite(() => this.#putPointerBack());
     // Where the old daemon still runs, it was not touched yet. A service must not go on starting the new one.
     if (daemonEntry(this.#home) !== from.entry) await this.#runner().stop();
     await this.#comeBack(from);
+    this.#putPointerBack();
     this.#decidePointer();
     const kept = await this.#liveSessions();
     const sessionsKept =
@@ -254,12 +260,17 @@ class Supervisor {
   #answered(): void {
     const { stoppedAt, daemonDownMs } = this.#journal;
     if (stoppedAt === null || (daemonDownMs !== null && this.#journal.step !== 'rolling_back')) return;
-    this.#note({ daemonDownMs: Date.now() - stoppedAt });
+    this.#tryNote({ daemonDownMs: Date.now() - stoppedAt });
   }
 
   async #liveSessions(): Promise<string[]> {
     const { sessions } = await askDaemon(this.#home, 'session.list', {}, probeMs);
     return sessions.filter((session) => session.state !== 'exited').map((session) => session.id);
+  }
+
+  #putPointerBack(): void {
+    const pointer = readPointer(this.#home);
+    if (pointer?.entry === this.#journal.to.entry) writePointer(this.#home, afterRollback(pointer));
   }
 
   /** The pointer before the journal: whoever finds the journal unfinished only looks at the daemon once more. */
@@ -280,5 +291,19 @@ class Supervisor {
   #note(change: Partial<UpgradeJournal>): void {
     this.#journal = { ...this.#journal, ...change };
     writeUpgrade(this.#home, this.#journal);
+  }
+
+  /** While no daemon runs, one is to be started first of all: a full disk is no reason to leave the machine without. */
+  #tryNote(change: Partial<UpgradeJournal>): void {
+    this.#tryWrite(() => this.#note(change));
+  }
+
+  #tryWrite(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      this.#log.warn('the disk does not take what is noted of the upgrade', { error });
+    }
   }
 }

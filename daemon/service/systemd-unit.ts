@@ -9,15 +9,15 @@ const growingPausesSince = 254;
  */
 export function systemdUnit({ command, environment, home }: ServiceDefinition, systemdVersion: number): string {
   const variables = Object.entries(environment).map(([name, value]) => `Environment=${quoted(`${name}=${value}`)}`);
+  // At once, and then ever later; where systemd cannot, each time after a while that does not load the computer. Never
+  // given up: what keeps the daemon from starting, a full disk say, may be over tomorrow, and nobody else starts it.
   const grows = systemdVersion >= growingPausesSince;
-  // At once, so that nobody else need bring the daemon back; then ever later, or, where systemd cannot, a while only.
-  const pauses = grows ? ['RestartSec=200ms', 'RestartSteps=8', 'RestartMaxDelaySec=60'] : ['RestartSec=500ms'];
-  const limits = grows ? ['StartLimitIntervalSec=0'] : ['StartLimitIntervalSec=300', 'StartLimitBurst=30'];
+  const pauses = grows ? ['RestartSec=200ms', 'RestartSteps=8', 'RestartMaxDelaySec=60'] : ['RestartSec=5'];
   const lines = [
     '# Made by niia service install; niia service uninstall removes it.',
     '[Unit]',
     `Description=niia, the machine in ${specifiersEscaped(home)}`,
-    ...limits,
+    'StartLimitIntervalSec=0',
     '',
     '[Service]',
     'Type=exec',

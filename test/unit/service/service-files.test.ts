@@ -68,7 +68,15 @@ describe.each(homes)('the files for %s', (home) => {
     for (const promise of ['KillMode=process', 'Restart=on-failure', 'OOMPolicy=continue'])
       expect(unit).toContain(promise);
     expect(unit).not.toContain('RestartSteps');
-    expect(systemdUnit(definition, 255)).toContain('RestartSteps=8\nRestartMaxDelaySec=60');
+    expect(unit).toContain('RestartSec=5\n');
+    const newer = systemdUnit(definition, 255);
+    expect(newer).toContain('RestartSteps=8\nRestartMaxDelaySec=60');
+    // A daemon that cannot start for a while, on a full disk say, is not given up.
+    for (const one of [unit, newer]) {
+      expect(one).toContain('[Unit]\nDescription=niia');
+      expect(one).toMatch(/^StartLimitIntervalSec=0$/m);
+      expect(one).not.toContain('StartLimitBurst');
+    }
   });
 
   it('launchd: a property list that goes through the binary form unchanged', () => {
