@@ -9,9 +9,9 @@ import { ask, typedCall } from '../../shared/rpc/client.ts';
 import type { Peer } from '../../shared/rpc/peer.ts';
 import { isErrno, readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
-import { lockHolder } from '../home/lock.ts';
 import type { Log } from '../home/log.ts';
 import { build, version } from '../home/version.ts';
+import { isHeadlessRunning } from '../process/headless-record.ts';
 import { connectLocal, isListening } from '../process/local-socket.ts';
 import { spawnDetached } from '../process/spawn.ts';
 import { Changes } from './watch.ts';
@@ -297,7 +297,7 @@ export class HeadlessServers {
   /** Resolves when the server has let go of its sessions' folders, which is when its lock is free. */
   async #ended(generation: string): Promise<void> {
     const giveUpAt = performance.now() + retireMs;
-    while (lockHolder(this.#home.path('headless', `${generation}.lock`)) !== undefined) {
+    while (isHeadlessRunning(this.#home, generation)) {
       if (performance.now() > giveUpAt)
         throw new NiiaError('timeout', `the headless server ${generation} does not end`);
       await new Promise((resolve) => setTimeout(resolve, pollMs));

@@ -4,6 +4,7 @@ import { writeAtomically } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { keepLog, Log } from '../home/log.ts';
+import { headlessLock } from '../process/headless-record.ts';
 import { thisInstallation } from '../process/installation.ts';
 import { guardianOf } from './crashed-daemon.ts';
 import type { KeepLimits } from './keep-ended.ts';
@@ -11,7 +12,6 @@ import { usualLimits } from './keep-ended.ts';
 import type { ConnectScreens } from './screen-messages.ts';
 import { screensInWorker } from './screen-port.ts';
 import { HeadlessServer } from './server.ts';
-import { lockPath } from './sessions.ts';
 
 export interface RunHeadlessOptions {
   home: Home;
@@ -33,7 +33,7 @@ export async function runHeadless(options: RunHeadlessOptions): Promise<void> {
   const { home, generation, machine } = options;
   home.prepare();
   keepLog(home.path(`headless-${generation}.log`));
-  const lock = await acquireLock(lockPath(home, generation));
+  const lock = await acquireLock(headlessLock(home, generation));
   if ('heldBy' in lock) {
     log.info(`the headless server ${generation} is running already`, { pid: lock.heldBy });
     return;

@@ -2,12 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { NiiaError } from '../../shared/errors.ts';
 import type { ParsedParamsOf } from '../../shared/protocol/methods.ts';
 import type { SessionInfo } from '../../shared/protocol/shapes.ts';
+import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import type { Lock } from '../home/lock.ts';
-import { acquireLock, lockHolder } from '../home/lock.ts';
+import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
+import { isHeadlessRunning } from '../process/headless-record.ts';
 import { chooseSession, mainName } from './choose-session.ts';
 import { childEnvironment, executable, startFolder, userShell } from './command.ts';
+import { forgetFormer } from './former-servers.ts';
 import type { KeepLimits } from './keep-ended.ts';
 import { tooMuch, usualLimits } from './keep-ended.ts';
 import { OutputLog } from './output-log.ts';
@@ -37,11 +40,6 @@ export interface SessionsOptions {
   /** How much is kept of ended sessions. */
   keep?: () => KeepLimits;
   now?: () => number;
-}
-
-/** Where a server of this generation puts its lock. */
-export function lockPath(home: Home, generation: string): string {
-  return home.path('headless', `${generation}.lock`);
 }
 
 const log = new Log('sessions');
@@ -84,7 +82,7 @@ export class Sessions {
   /** Takes over what a server leaves that is on its way out, once it is gone, and what others left. */
   async adopt(generation: string | undefined, signal: AbortSignal): Promise<void> {
     if (generation !== undefined) {
-      while (lockHolder(lockPath(this.#options.home, generation)) !== undefined) {
+      while (isHeadlessRunning(this.#options.home, generation)) {
         signal.throwIfAborted();
         await new Promise((resolve) => setTimeout(resolve, adoptRetryMs));
       }
@@ -259,6 +257,13 @@ export class Sessions {
   }
 
   async #tidy(): Promise<void> {
+    const { home, generation } = this.#options;
+    try {
+      forgetFormer(home, generation, Date.now());
+    } catch (error) {
+      if (!isErrno(error)) throw error;
+      log.warn('what former servers left could not be removed', { error });
+    }
     for (const session of await this.#adopt()) {
       try {
         this.restorer.restore(session);
@@ -283,7 +288,7 @@ export class Sessions {
         const meta = folder.readMeta();
         if (!meta) continue;
         const others = meta.generation !== generation;
-        if (others && lockHolder(lockPath(home, meta.generation)) !== undefined) continue;
+        if (others && isHeadlessRunning(home, meta.generation)) continue;
         try {
           const session = await this.#takeOver(folder, meta);
           if (!meta.restore) continue;

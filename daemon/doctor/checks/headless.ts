@@ -1,11 +1,8 @@
-import { readdirSync } from 'node:fs';
-import * as v from 'valibot';
 import { NiiaError } from '../../../shared/errors.ts';
 import { ask } from '../../../shared/rpc/client.ts';
-import { isErrno, readIfThere } from '../../home/files.ts';
 import type { Home } from '../../home/home.ts';
-import { processStart } from '../../home/process-identity.ts';
 import { version } from '../../home/version.ts';
+import { type HeadlessRecord, headlessRecords, isHeadlessRunning } from '../../process/headless-record.ts';
 import { connectLocal } from '../../process/local-socket.ts';
 import type { Check, Finding } from '../check.ts';
 import { fail, pass, warn } from '../check.ts';
@@ -16,11 +13,20 @@ export interface HeadlessFacts {
   alive: boolean;
   /** Its live sessions; undefined where it does not answer. */
   sessions: number | undefined;
+  /** Why it does not. */
+  error: NiiaError | undefined;
   rssBytes: number;
 }
 
 /** `daemon`: whether one runs, which would have started what is missing. */
 export function judgeHeadless(servers: readonly HeadlessFacts[]): Finding {
+  const other = servers.find(({ error }) => error?.code === 'version_mismatch');
+  if (other) {
+    return fail(
+      `the headless server ${other.generation} (pid ${other.pid}) is of another protocol version; its sessions run on, out of reach`,
+      `niia upgrade --allow-downgrade --bundle FILE    (with the version that it is of, to reach them; kill ${other.pid} ends them)`,
+    );
+  }
   const hung = servers.find((server) => server.alive && server.sessions === undefined);
   if (hung) {
     return fail(
@@ -39,39 +45,24 @@ export function judgeHeadless(servers: readonly HeadlessFacts[]): Finding {
   return pass(told.join('; '));
 }
 
-const recordSchema = v.object({ generation: v.string(), pid: v.number() });
 const answerMs = 3_000;
 
 export const checkHeadless: Check = async ({ home }) =>
-  judgeHeadless(await Promise.all(recordsOf(home).map((record) => factsOf(home, record))));
+  judgeHeadless(await Promise.all([...headlessRecords(home).values()].map((record) => factsOf(home, record))));
 
-function recordsOf(home: Home): Array<v.InferOutput<typeof recordSchema>> {
-  let names: string[];
-  try {
-    names = readdirSync(home.path('headless'));
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-  return names
-    .filter((name) => name.endsWith('.json'))
-    .map((name) => readIfThere(home.path('headless', name)))
-    .filter((text) => text !== undefined)
-    .map((text) => v.parse(recordSchema, JSON.parse(text)));
-}
-
-async function factsOf(home: Home, { generation, pid }: v.InferOutput<typeof recordSchema>): Promise<HeadlessFacts> {
-  const alive = processStart(pid) !== undefined;
+async function factsOf(home: Home, { generation, pid }: HeadlessRecord): Promise<HeadlessFacts> {
+  const alive = isHeadlessRunning(home, generation);
+  if (!alive) return { generation, pid, alive, sessions: undefined, error: undefined, rssBytes: 0 };
   try {
     const peer = await connectLocal(home.socket(`headless-${generation}`), { face: 'cli', software: version });
     try {
       const { sessions, rssBytes } = await ask(peer, 'headless.info', {}, { deadlineMs: answerMs });
-      return { generation, pid, alive, sessions, rssBytes };
+      return { generation, pid, alive, sessions, error: undefined, rssBytes };
     } finally {
       peer.close();
     }
   } catch (error) {
-    if (error instanceof NiiaError) return { generation, pid, alive, sessions: undefined, rssBytes: 0 };
+    if (error instanceof NiiaError) return { generation, pid, alive, sessions: undefined, error, rssBytes: 0 };
     throw error;
   }
 }

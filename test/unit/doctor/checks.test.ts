@@ -81,7 +81,8 @@ describe('what is judged of facts', () => {
   };
   const clock = { now: Date.UTC(2027, 0, 1), aheadMs: 0, jumpedMs: 0, sleptMs: 0 };
   const disk = { root: '/h', freeBytes: 8 * 2 ** 30, freeInodes: 1e6, writeError: null };
-  const server = { generation: 'g', pid: 7, alive: true, sessions: 2, rssBytes: 1 << 26 };
+  const server = { generation: 'g', pid: 7, alive: true, sessions: 2, error: undefined, rssBytes: 1 << 26 };
+  const mismatch = new NiiaError('version_mismatch', 'it speaks protocol 9 to 9, this side 1 to 1');
   const socket = {
     path: '/h/d.sock',
     file: { isSocket: true, mode: 0o600, uid: 1000 },
@@ -151,6 +152,12 @@ describe('what is judged of facts', () => {
     ['no daemon to compare with', judgeVersions({ cli: '2.1.0', status: undefined }), 'skip'],
     ['a headless server', judgeHeadless([server]), 'pass'],
     ['one that hangs', judgeHeadless([server, { ...server, sessions: undefined }]), 'fail', /kill -CONT 7/],
+    [
+      'one of another protocol version',
+      judgeHeadless([{ ...server, sessions: undefined, error: mismatch }]),
+      'fail',
+      /--allow-downgrade .*kill 7/,
+    ],
     ['one that was killed', judgeHeadless([{ ...server, alive: false, sessions: undefined }]), 'warn', /niia start/],
     ['natives', judgeNative([{ name: 'node-pty', works: true, why: '' }]), 'pass'],
     ['no WebRTC', judgeNative([{ name: 'wrtc', works: false, why: 'x' }]), 'warn', /npm rebuild/],

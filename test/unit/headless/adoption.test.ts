@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { SessionMeta } from '../../../daemon/headless/session-folder.ts';
 import { SessionFolder } from '../../../daemon/headless/session-folder.ts';
-import { lockPath } from '../../../daemon/headless/sessions.ts';
 import type { Home } from '../../../daemon/home/home.ts';
 import { acquireLock } from '../../../daemon/home/lock.ts';
+import { headlessLock } from '../../../daemon/process/headless-record.ts';
 import { ask as askPeer } from '../../../shared/rpc/client.ts';
 import { connect, numbered, start, tailed, temporaryHome } from './support.ts';
 
@@ -72,7 +72,7 @@ describe('a server that starts', () => {
 
   test('leaves those of a living server of another generation alone', async () => {
     const home = temporaryHome();
-    const lock = await acquireLock(lockPath(home, 'other'));
+    const lock = await acquireLock(headlessLock(home, 'other'));
     const theirs = leave(home, { generation: 'other' });
     const { ask, server } = await start({ home, generation: 'g2' });
     expect((await ask('session.list', {})).sessions).toEqual([]);
