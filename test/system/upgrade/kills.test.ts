@@ -1,19 +1,25 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Builds } from '../../support/builds.ts';
 import { Counters } from '../../support/counter.ts';
-import { isAlive, type TestMachine, withTeam } from '../../support/machine.ts';
+import { halfSent, stoppedHalfway } from '../../support/half-sent.ts';
+import { isAlive, killAndWait, type TestMachine, withTeam } from '../../support/machine.ts';
 
 let folder: string;
-let newer: string;
-let bundle: string;
+let good: string;
+/** Its daemon is well, its headless server does not start: it is put back after the old daemon was stopped. */
+let broken: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
   const builds = new Builds(folder);
-  newer = builds.make('9.0.0');
-  bundle = builds.bundle(newer, folder, '--target', 'any');
+  const newer = builds.make('9.0.0');
+  good = builds.bundle(newer, folder, '--target', 'any');
+  const code = "process.stderr.write('no terminals here\\n'); process.exit(3);";
+  broken = builds.bundle(builds.breakIt(newer, 'broken', { command: 'headless', code }), folder, '--target', 'any');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -22,8 +28,13 @@ const patience = { timeout: 240_000 };
 interface Journal {
   id: string;
   step: string;
-  from: { version: string };
-  to: { version: string };
+  from: { entry: string; version: string };
+  to: { entry: string; version: string };
+}
+interface Pointer {
+  entry: string;
+  pending: string | null;
+  version: string;
 }
 
 function read<T>(machine: TestMachine, ...path: string[]): T | undefined {
@@ -34,11 +45,25 @@ function read<T>(machine: TestMachine, ...path: string[]): T | undefined {
   }
 }
 
+const entryOf = (machine: TestMachine): string | undefined => read<Pointer>(machine, 'versions', 'current.json')?.entry;
 const holder = (machine: TestMachine, lock: string): number | undefined => {
   const pid = read<{ pid: number }>(machine, lock)?.pid;
   return pid !== undefined && isAlive(pid) ? pid : undefined;
 };
 const over = (journal: Journal | undefined): boolean => journal?.step === 'upgraded' || journal?.step === 'rolled_back';
+const upgradeOf = (machine: TestMachine, bundle: string, env: NodeJS.ProcessEnv = {}): ChildProcess =>
+  machine.spawn(['upgrade', '--allow-downgrade', '--bundle', bundle], { env });
+
+/** How much of bundles has come to a machine, and is not unpacked yet. */
+function received(machine: TestMachine): number {
+  const incoming = join(machine.home, 'versions', 'incoming');
+  const parts = existsSync(incoming) ? readdirSync(incoming) : [];
+  return parts.reduce((sum, name) => sum + statSync(join(incoming, name)).size, 0);
+}
+
+/** Folders that a bundle is being unpacked to. */
+const halfUnpacked = (machine: TestMachine): string[] =>
+  readdirSync(join(machine.home, 'versions')).filter((name) => name.startsWith('.new-'));
 
 type Victim = 'supervisor' | 'daemon' | 'both';
 
@@ -48,30 +73,47 @@ function kill(machine: TestMachine, victim: Victim): void {
   for (const pid of [supervisor, daemon]) if (pid !== undefined) process.kill(pid, 'SIGKILL');
 }
 
-/** Starts an upgrade, kills `victim` once `when` holds, lets `niia up` come by, and expects a whole version. */
-async function interrupted(machine: TestMachine, victim: Victim, when: (journal: Journal) => boolean): Promise<string> {
-  const before = read<Journal>(machine, 'upgrade.json')?.id;
-  const upgrade = machine.spawn(['upgrade', '--allow-downgrade', '--bundle', bundle]);
+interface Interruption {
+  bundle: string;
+  victim: Victim;
+  when: (journal: Journal) => boolean;
+  /** Who brings it to its end: `niia up`, or whoever is left of daemon, supervisor and headless server. */
+  mended: 'by up' | 'by itself';
+}
+
+/** Starts an upgrade, kills `victim` once `when` holds, and expects a whole version in the end; how it ended. */
+async function interrupted(machine: TestMachine, { bundle, victim, when, mended }: Interruption): Promise<string> {
+  const before = entryOf(machine);
+  const last = read<Journal>(machine, 'upgrade.json')?.id;
+  const upgrade = upgradeOf(machine, bundle);
   const mine = (): Journal | undefined => {
     const journal = read<Journal>(machine, 'upgrade.json');
-    return journal?.id === before ? undefined : journal;
+    return journal?.id === last ? undefined : journal;
   };
   for (let journal = mine(); !journal || !(when(journal) || over(journal)); journal = mine()) {
     if (upgrade.exitCode !== null) throw new Error(`the upgrade ended with ${upgrade.exitCode} before it began`);
     await new Promise((done) => setTimeout(done, 2));
   }
   kill(machine, victim);
-  await machine.ok('up');
+  if (mended === 'by up') await machine.ok('up');
   await expect.poll(() => over(mine()), { timeout: 100_000, interval: 50 }).toBe(true);
   upgrade.kill('SIGKILL');
   const journal = mine();
-  const pointer = read<{ entry: string; pending: string | null; version: string }>(machine, 'versions', 'current.json');
-  const { version } = await machine.json<{ version: string }>('status');
-  expect(existsSync(pointer?.entry ?? '')).toBe(true);
-  expect(pointer?.pending).toBeNull();
-  expect(version).toBe(pointer?.version);
-  expect(version).toBe(journal?.step === 'upgraded' ? journal.to.version : journal?.from.version);
+  expect(journal?.from.entry).toBe(before);
+  await runs(machine, journal?.step === 'upgraded' ? journal.to : journal?.from);
   return journal?.step ?? '';
+}
+
+/** The machine's daemon runs from `installation`, whole, and the next one will. */
+async function runs(machine: TestMachine, installation: { entry: string; version: string } | undefined): Promise<void> {
+  const { version } = await machine.json<{ version: string }>('status');
+  expect(version).toBe(installation?.version);
+  expect(read<{ entry: string }>(machine, 'daemon.json')?.entry).toBe(installation?.entry);
+  expect(read<Pointer>(machine, 'versions', 'current.json')).toMatchObject({
+    entry: installation?.entry,
+    pending: null,
+  });
+  expect(existsSync(installation?.entry ?? '')).toBe(true);
 }
 
 describe('a machine has a whole version that runs, and all its sessions', patience, () => {
@@ -79,14 +121,40 @@ describe('a machine has a whole version that runs, and all its sessions', patien
     await withTeam(['lone'], async (machine) => {
       const counters = new Counters(machine);
       await counters.start(1);
-      const cases: [Victim, string][] = [
-        ['supervisor', 'prepared'],
-        ['both', 'switched'],
-        ['daemon', 'started'],
-        ['supervisor', 'stopped'],
-        ['both', 'stopped'],
+
+      // While the bundle comes: whoever sends it goes on once the daemon is back, which it is without any help.
+      const sending = upgradeOf(machine, good, halfSent);
+      await stoppedHalfway(sending, () => received(machine));
+      await killAndWait(machine.daemonPid);
+      await expect.poll(() => holder(machine, 'daemon.lock'), { timeout: 20_000 }).not.toBeUndefined();
+      sending.kill('SIGCONT');
+      expect(await once(sending, 'close')).toEqual([0, null]);
+      await runs(machine, { entry: join(machine.home, 'versions/9.0.0/dist/niia.js'), version: '9.0.0' });
+
+      // While it is unpacked: nothing was changed, and nothing is left but the bundle, to be taken up again.
+      const unpacked = upgradeOf(machine, good);
+      await expect.poll(() => halfUnpacked(machine), { timeout: 60_000, interval: 1 }).toHaveLength(1);
+      await killAndWait(machine.daemonPid);
+      expect(await once(unpacked, 'close')).toEqual([1, null]);
+      await expect.poll(() => halfUnpacked(machine), { timeout: 20_000 }).toEqual([]);
+      expect(received(machine)).toBe(statSync(good).size);
+      await runs(machine, { entry: join(machine.home, 'versions/9.0.0/dist/niia.js'), version: '9.0.0' });
+
+      const cases: [Victim, string, Interruption['mended'], string?][] = [
+        ['supervisor', 'prepared', 'by itself'],
+        ['both', 'switched', 'by up'],
+        ['daemon', 'started', 'by itself'],
+        ['supervisor', 'stopped', 'by up'],
+        ['both', 'stopped', 'by itself'],
+        ['both', 'rolling_back', 'by itself', broken],
       ];
-      for (const [victim, step] of cases) await interrupted(machine, victim, (journal) => journal.step === step);
+      for (const [victim, step, mended, bundle = good] of cases) {
+        // The first step is written before there is a supervisor.
+        const when = (journal: Journal): boolean =>
+          journal.step === step && (victim === 'daemon' || holder(machine, 'upgrade.lock') !== undefined);
+        const outcome = await interrupted(machine, { bundle, victim, when, mended });
+        if (bundle === broken) expect(outcome).toBe('rolled_back');
+      }
       await counters.check();
     });
   });
@@ -101,13 +169,20 @@ describe('a machine has a whole version that runs, and all its sessions', patien
         const outcomes: Record<string, number> = {};
         for (let round = 0; round < 100; round++) {
           const victim = (['supervisor', 'daemon', 'both'] as const)[round % 3] ?? 'both';
+          const bundle = round % 4 === 3 ? broken : good;
+          const mended = round % 2 === 0 ? 'by up' : 'by itself';
           let at = 0;
           const delay = Math.random() * 2_500;
-          const outcome = await interrupted(machine, victim, () => {
+          // Every other one of those that fail is killed while it is put back, which a random moment rarely meets.
+          const when = ({ step }: Journal): boolean => {
+            if (round % 8 === 3 && step !== 'rolling_back') return false;
             at ||= performance.now();
-            return performance.now() - at > delay;
-          });
-          outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+            return performance.now() - at > (round % 8 === 3 ? delay / 5 : delay);
+          };
+          const outcome = await interrupted(machine, { bundle, victim, when, mended });
+          const what = `${bundle === good ? 'good' : 'broken'} ${outcome}`;
+          expect(what).not.toBe('broken upgraded');
+          outcomes[what] = (outcomes[what] ?? 0) + 1;
           if (round % 10 !== 9) continue;
           await counters.check();
           console.log(`${round + 1} of 100:`, outcomes);

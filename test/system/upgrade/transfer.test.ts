@@ -10,6 +10,7 @@ import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Builds } from '../../support/builds.ts';
+import { halfSent, stoppedHalfway } from '../../support/half-sent.ts';
 import { entry, type TestMachine, withTeam } from '../../support/machine.ts';
 
 let folder: string;
@@ -28,27 +29,6 @@ interface Sent {
   sent: number;
   size: number;
 }
-
-/**
- * Loaded into a command before its own code: it stops itself, as by SIGSTOP, once it has read half of the bundle that
- * it sends. However quick machine and link are, the transfer is then half done, and remains so until SIGCONT.
- */
-const stopsHalfway = `
-  import fs from 'node:fs';
-  import { syncBuiltinESMExports } from 'node:module';
-  const whole = fs.createReadStream;
-  async function* half(path, end) {
-    yield* whole(path, { start: 0, end });
-    process.kill(process.pid, 'SIGSTOP');
-    yield* whole(path, { start: end + 1 });
-  }
-  fs.createReadStream = (path, options) =>
-    options?.start === 0 ? half(path, Math.floor(fs.statSync(path).size / 2)) : whole(path, options);
-  syncBuiltinESMExports();
-`;
-const halfway = {
-  NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(stopsHalfway).toString('base64')}`,
-};
 
 /** An upgrade under way: what it says of its progress, and how it ends. */
 class Watched {
@@ -72,12 +52,8 @@ class Watched {
     this.ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }));
   }
 
-  /** Resolves once it has stopped itself, and what it sent until then has come to `there`. */
-  async stopped(there: () => number): Promise<void> {
-    const state = (): string | undefined =>
-      /^State:\s+(\S)/m.exec(readFileSync(`/proc/${this.#child.pid}/status`, 'utf8'))?.[1];
-    await expect.poll(state, { timeout: 100_000, interval: 5 }).toBe('T');
-    await expect.poll(there, { timeout: 100_000, interval: 5 }).toBeGreaterThan(0);
+  async stopped(received: () => number): Promise<void> {
+    await stoppedHalfway(this.#child, received);
   }
 
   goOn(): void {
@@ -146,7 +122,7 @@ describe('a bundle on its way', patience, () => {
         expect([worker.daemonPid, versionsOf(worker)]).toEqual([daemon.pid, []]);
 
         const { size } = statSync(whole);
-        const first = new Watched(asker, ['target', '--bundle', whole], halfway);
+        const first = new Watched(asker, ['target', '--bundle', whole], halfSent);
         await first.stopped(() => received(target));
         const second = new Watched(asker, ['target', '--bundle', whole]);
         expect(await second.ended).toMatchObject({ code: 9, stderr: expect.stringContaining('another upgrade') });
