@@ -16,10 +16,11 @@ let broken: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
   const builds = new Builds(folder);
-  const newer = builds.make('9.0.0');
-  good = builds.bundle(newer, folder, '--target', 'any');
+  good = builds.bundle(builds.make('9.0.0'), folder, '--target', 'any');
+  // A build of its own: a headless server of the good one that still runs would serve another of the same build.
+  const other = builds.make('9.1.0');
   const code = "process.stderr.write('no terminals here\\n'); process.exit(3);";
-  broken = builds.bundle(builds.breakIt(newer, 'broken', { command: 'headless', code }), folder, '--target', 'any');
+  broken = builds.bundle(builds.breakIt(other, 'broken', { command: 'headless', code }), folder, '--target', 'any');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
