@@ -6,6 +6,7 @@ import { typedCall } from '../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../shared/rpc/peer.ts';
 import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
+import { sessionSocketName } from '../home/session-socket.ts';
 import { version } from '../home/version.ts';
 import { connectLocal } from '../process/local-socket.ts';
 import { Deadline } from './deadline.ts';
@@ -44,7 +45,7 @@ export class DaemonClient {
   /** Rejects with `daemon_not_running`. */
   async peer(): Promise<Peer> {
     if (this.#peer && !this.#peer.closed) return this.#peer;
-    const path = this.#home.socket('daemon');
+    const path = ownSocket(this.#home) ?? this.#home.socket('daemon');
     try {
       this.#peer = await connectLocal(path, { face: 'cli', software: version });
     } catch (cause) {
@@ -119,4 +120,10 @@ export class DaemonClient {
   close(): void {
     this.#peer?.close();
   }
+}
+
+/** Inside a worker's session: that session's own socket. One of another home, or of none, does not count. */
+function ownSocket(home: Home): string | undefined {
+  const { NIIA_SOCKET: given, NIIA_SESSION: session } = process.env;
+  return given && session && given === home.socket(sessionSocketName(session)) ? given : undefined;
 }

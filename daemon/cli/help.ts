@@ -5,7 +5,14 @@ import { commonOptions } from './spec.ts';
 import type { CommandName } from './specs/all.ts';
 import { commandNames, specs } from './specs/all.ts';
 
-const groups: ReadonlyArray<CommandSpec['group']> = ['This machine', 'The team', 'Sessions', 'Other machines', 'More'];
+const groups: ReadonlyArray<CommandSpec['group']> = [
+  'This machine',
+  'The team',
+  'Sessions',
+  'Workers',
+  'Other machines',
+  'More',
+];
 
 /** The help about everything, about the commands that start with a word, or about one command. */
 export function helpText(topic: Topic): string {

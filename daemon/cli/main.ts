@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../shared/errors.ts';
 import { NiiaError } from '../../shared/errors.ts';
 import { Home } from '../home/home.ts';
 import { version } from '../home/version.ts';
+import * as approvals from './commands/approvals.ts';
 import { ask } from './commands/ask.ts';
 import { attach } from './commands/attach.ts';
 import { bundle, supervise } from './commands/bundle.ts';
@@ -15,7 +16,9 @@ import { join } from './commands/join.ts';
 import * as machines from './commands/machines.ts';
 import { mcp } from './commands/mcp.ts';
 import * as paths from './commands/paths.ts';
+import * as policies from './commands/policy.ts';
 import * as processes from './commands/processes.ts';
+import * as prompts from './commands/prompt.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
 import * as service from './commands/service.ts';
@@ -80,6 +83,15 @@ const commands: Commands = {
   read,
   wait,
   'wait-idle': waitIdle,
+  prompt: prompts.prompt,
+  'get-answer': prompts.getAnswer,
+  approvals: approvals.approvals,
+  approve: approvals.approve,
+  interrupt: prompts.interrupt,
+  'policy list': policies.list,
+  'policy allow': policies.allow,
+  'policy deny': policies.deny,
+  'policy remove': policies.remove,
   attach,
   record,
   upgrade,

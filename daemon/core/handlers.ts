@@ -14,6 +14,7 @@ import type { Upgrades } from '../lifecycle/upgrades.ts';
 import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
 import type { Member } from '../team/roster.ts';
+import type { ApprovalPolicies } from './approval-policies.ts';
 import type { HeadlessKeeper } from './headless-keeper.ts';
 import type { HeadlessServers } from './headless-servers.ts';
 import type { KnownMachines } from './known-machines.ts';
@@ -42,6 +43,7 @@ export interface HandlersOptions {
   config: ConfigStore;
   report: () => MachineReport;
   reportChanges: Changes;
+  policies: ApprovalPolicies;
   status: () => Promise<DaemonStatus>;
   machineName: () => string;
   /** Ends the daemon once the answer is out. */
@@ -80,6 +82,9 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
       await set(o, params.key, params.value);
       return { config: show(o.config, undefined) };
     },
+    'policy.list': () => ({ policies: o.policies.list() }),
+    'policy.set': ({ params }) => ({ policies: o.policies.set(params) }),
+    'policy.remove': ({ params }) => ({ policies: o.policies.remove(params.name) }),
     'team.show': () => o.membership.show(),
     'team.create': ({ params }) => o.membership.create(params.name, params.leave ?? false),
     'team.invite': ({ params }) => o.membership.invite(params.role, params.expiresMs),
@@ -152,14 +157,26 @@ async function watch(changes: Changes, emit: () => void, signal: AbortSignal): P
   return {};
 }
 
-const settings = ['ask', 'gateway', 'listen', 'direct', 'p2p', 'lan', 'guard', 'disk', 'disk.sessions', 'label.NAME'];
+const settings = [
+  'ask',
+  'workers',
+  'gateway',
+  'listen',
+  'direct',
+  'p2p',
+  'lan',
+  'guard',
+  'disk',
+  'disk.sessions',
+  'label.NAME',
+];
 
 /** Settings as a person reads them: no secret, `embedded` where no gateway is set. */
 function show(config: ConfigStore, key: string | undefined): Record<string, unknown> {
-  const { gateway, listen, labels, ask, direct, p2p, lan, guard, disk, keepSessions } = config.current;
+  const { gateway, listen, labels, ask, workers, direct, p2p, lan, guard, disk, keepSessions } = config.current;
   const where = { gateway: gateway?.urls[0] ?? 'embedded', listen: listen ?? null };
   const all: Record<string, unknown> = {
-    ...{ ask, ...where, direct, p2p, lan, guard },
+    ...{ ask, workers, ...where, direct, p2p, lan, guard },
     ...{ disk: sizeText(disk), 'disk.sessions': String(keepSessions) },
   };
   for (const [name, value] of Object.entries(labels)) all[`label.${name}`] = value;
@@ -174,6 +191,10 @@ async function set(o: HandlersOptions, key: string, value: string): Promise<void
     const ask = v.safeParse(v.picklist(['operator', 'admin']), value);
     if (!ask.success) throw new NiiaError('usage', `ask is operator or admin, not "${value}"`);
     config.update({ ask: ask.output });
+  } else if (key === 'workers') {
+    const workers = v.safeParse(v.picklist(['see', 'prompt']), value);
+    if (!workers.success) throw new NiiaError('usage', `workers is see or prompt, not "${value}"`);
+    config.update({ workers: workers.output });
   } else if (key === 'gateway') {
     config.update({ gateway: value === 'embedded' ? undefined : parseGatewayUrl(value) });
     await network.restart('the gateway was changed');

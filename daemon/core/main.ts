@@ -26,6 +26,7 @@ import { Identity } from '../team/identity.ts';
 import type { Member } from '../team/roster.ts';
 import { TeamStore } from '../team/team-store.ts';
 import { Tickets } from '../team/tickets.ts';
+import { ApprovalPolicies } from './approval-policies.ts';
 import { AuditLog } from './audit.ts';
 import { diskReport } from './disk-report.ts';
 import { daemonHandlers } from './handlers.ts';
@@ -38,6 +39,7 @@ import { freshTeamName, Membership } from './membership.ts';
 import { Network } from './network.ts';
 import { RequestBudget } from './request-budget.ts';
 import { Router } from './router.ts';
+import { SessionSockets } from './session-sockets.ts';
 import { Sessions } from './sessions.ts';
 import { Changes } from './watch.ts';
 
@@ -98,6 +100,8 @@ class Daemon {
   readonly #membership: Membership;
   readonly #upgrades: Upgrades;
   readonly #router: Router;
+  readonly #policies: ApprovalPolicies;
+  readonly #sessionSockets: SessionSockets;
   readonly #reportChanges = new Changes();
   readonly #startedAt = new Date().toISOString();
   readonly #local = new Set<Peer>();
@@ -163,6 +167,16 @@ class Daemon {
       machineName,
       log: new Log('upgrades'),
     });
+    const audit = new AuditLog(home.path('audit.jsonl'), log);
+    const machine = () => ({ name: machineName(), id: this.#identity.id });
+    this.#policies = new ApprovalPolicies({
+      path: home.path('policies.json'),
+      ...{ servers: this.#servers, audit, machine, log: new Log('policies') },
+    });
+    this.#sessionSockets = new SessionSockets({
+      ...{ home, servers: this.#servers, machine, log: new Log('session-sockets') },
+      serve: (call, principal) => this.#router.serve(call, principal),
+    });
     this.#router = new Router({
       self: this.#identity.id,
       machines: this.#machines,
@@ -181,12 +195,13 @@ class Daemon {
         config: this.#config,
         report: () => this.#report(),
         reportChanges: this.#reportChanges,
+        policies: this.#policies,
         status: () => this.#status(),
         machineName,
         stop: (sessions) => this.#stopSoon(sessions),
       }),
       config: this.#config,
-      audit: new AuditLog(home.path('audit.jsonl'), log),
+      audit,
     });
     this.#servers.changes.subscribe(() => {
       this.#reportChanges.notify();
@@ -328,6 +343,8 @@ class Daemon {
     rmSync(daemonRecordFile(this.#home), { force: true });
     server.close();
     this.#upgrades.close();
+    this.#policies.close();
+    this.#sessionSockets.close();
     await this.#keeper.dismiss();
     this.#membership.close();
     this.#machines.close();

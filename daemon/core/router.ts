@@ -11,6 +11,7 @@ import { version } from '../home/version.ts';
 import type { AuditLog } from './audit.ts';
 import type { Machines } from './machines.ts';
 import { authorize } from './policy.ts';
+import { authorizeSession } from './session-rights.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface RouterOptions {
@@ -38,6 +39,7 @@ export class Router {
     if (!isMethod(method)) {
       throw this.#unknown(method, principal);
     }
+    if (principal.session !== undefined) this.#asSession(call, method, principal, principal.session);
     if (to !== undefined) {
       const machine = this.#o.machines.find(to);
       if (machine.id !== this.#o.self) {
@@ -59,6 +61,19 @@ export class Router {
         ? 'Bring it to the version of your command: niia upgrade'
         : `Upgrade it, from a machine with a later version: niia remote upgrade ${name}`,
     );
+  }
+
+  /** What a program inside a session asks, it asks for that session: less than its machine's user may. */
+  #asSession(call: IncomingCall, method: MethodName, principal: Principal, session: string): void {
+    const { header } = call;
+    try {
+      authorizeSession(method, header.p, session, this.#o.config.current);
+    } catch (error) {
+      if (error instanceof NiiaError && error.code === 'denied') this.#audit(call, principal, error.message);
+      throw error;
+    }
+    if (method !== 'session.prompt' && method !== 'session.answer') return;
+    header.p = { ...(typeof header.p === 'object' ? header.p : {}), careful: true };
   }
 
   async #remote(call: IncomingCall, method: MethodName, machine: ReturnType<Machines['find']>): Promise<Reply> {

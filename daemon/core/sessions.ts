@@ -1,3 +1,4 @@
+import { NiiaError } from '../../shared/errors.ts';
 import type { HeadlessMethod } from '../../shared/protocol/methods.ts';
 import type { SessionInfo } from '../../shared/protocol/shapes.ts';
 import type { IncomingCall, Principal, Reply, RequestHeader } from '../../shared/rpc/call.ts';
@@ -6,7 +7,7 @@ import { forward } from '../../shared/rpc/forward.ts';
 import type { HeadlessServer, HeadlessServers } from './headless-servers.ts';
 
 /** Methods that span the generations of headless servers; every other goes to one of them. */
-type Spanning = 'session.list' | 'session.watch' | 'machine.ask';
+type Spanning = 'session.list' | 'session.watch' | 'session.approvals' | 'machine.ask';
 type Route = (servers: HeadlessServers, session: string | undefined) => Promise<HeadlessServer>;
 
 const toNewest: Route = async (servers) => (await servers.current()).server;
@@ -24,6 +25,10 @@ const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
   'headless.holdsAsk': toNewest,
   'session.explain': toHolder,
   'session.report': toHolder,
+  'session.prompt': toHolder,
+  'session.answer': toHolder,
+  'session.approve': toHolder,
+  'session.interrupt': toHolder,
   'headless.info': toNewest,
   'headless.stop': toNewest,
   'headless.probe': toNewest,
@@ -44,6 +49,7 @@ export class Sessions {
   async serve(method: HeadlessMethod, call: IncomingCall, principal: Principal): Promise<Reply> {
     if (method === 'session.list') return { value: { sessions: await this.#list() } };
     if (method === 'session.watch') return await this.#watch(call);
+    if (method === 'session.approvals') return await this.#approvals(call, principal);
     const server =
       method === 'machine.ask'
         ? await this.#holderOfAsk(call.header.k, principal)
@@ -73,6 +79,22 @@ export class Sessions {
       this.#servers.all.map((server) => ask(server.peer, 'session.list', {}, { deadlineMs: 10_000 })),
     );
     return lists.flatMap((list) => list.sessions).sort((a, b) => a.createdAt.localeCompare(b.createdAt));
+  }
+
+  async #approvals(call: IncomingCall, principal: Principal): Promise<Reply> {
+    const session = sessionOf(call.header);
+    const from = { machine: this.#machine(), principal };
+    const servers = session === undefined ? this.#servers.all : [await this.#servers.having(session)];
+    const lists = await Promise.all(
+      // A server of an earlier version does not know the question, and so has no answer to it.
+      servers.map((server) =>
+        ask(server.peer, 'session.approvals', { session }, { deadlineMs: 10_000, from }).catch((error: unknown) => {
+          if (error instanceof NiiaError && error.code === 'unknown_method') return { questions: [] };
+          throw error;
+        }),
+      ),
+    );
+    return { value: { questions: lists.flatMap((list) => list.questions) } };
   }
 
   async #watch(call: IncomingCall): Promise<Reply> {

@@ -1,7 +1,8 @@
 import { SerializeAddon } from '@xterm/addon-serialize';
+import type { IBufferLine } from '@xterm/headless';
 import { Terminal } from '@xterm/headless';
 import type { Size } from '../../shared/protocol/shapes.ts';
-import type { FromScreens, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
+import type { Drawing, FromScreens, Look, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
 import { scrollbackLines } from './screen-messages.ts';
 import { RowsWatch } from './screen-rows.ts';
 
@@ -19,12 +20,15 @@ export class Emulator {
 
   handle(message: ToScreens): void {
     if (message.type === 'open') {
-      this.#screens.set(message.screen, new Screen(message.screen, message, message.offset, this.#post));
+      this.#screens.set(
+        message.screen,
+        new Screen(message.screen, message, message.offset, this.#post, message.scrollback),
+      );
       return;
     }
     const screen = this.#screens.get(message.screen);
     if (!screen) {
-      if (message.type === 'text' || message.type === 'snapshot') {
+      if ('request' in message) {
         const { screen: number, request } = message;
         this.#post({ type: 'failed', screen: number, request, message: 'there is no such screen' });
       }
@@ -47,14 +51,20 @@ class Screen {
   /** What must wait until all bytes before it are drawn, and whatever came after that. */
   readonly #queue: ToScreens[] = [];
 
-  constructor(number: number, size: Size, offset: number, post: (message: FromScreens) => void) {
+  constructor(
+    number: number,
+    size: Size,
+    offset: number,
+    post: (message: FromScreens) => void,
+    scrollback = scrollbackLines,
+  ) {
     this.#number = number;
     this.#post = post;
     this.#offset = offset;
     this.#terminal = new Terminal({
       cols: size.cols,
       rows: size.rows,
-      scrollback: scrollbackLines,
+      scrollback,
       allowProposedApi: true,
       logLevel: 'off',
     });
@@ -100,6 +110,8 @@ class Screen {
         return;
       case 'text':
       case 'snapshot':
+      case 'look':
+      case 'drawing':
         this.#answer(message);
         return;
       case 'observe':
@@ -114,11 +126,13 @@ class Screen {
     }
   }
 
-  #answer({ type, request, scrollback }: Extract<ToScreens, { type: 'text' | 'snapshot' }>): void {
+  #answer({ type, request, scrollback }: Extract<ToScreens, { type: 'text' | 'snapshot' | 'look' | 'drawing' }>): void {
     const screen = this.#number;
     try {
       if (type === 'text') this.#post({ type, screen, request, text: this.#text(scrollback) });
-      else this.#post({ type, screen, request, snapshot: this.#snapshot(scrollback) });
+      else if (type === 'snapshot') this.#post({ type, screen, request, snapshot: this.#snapshot(scrollback) });
+      else if (type === 'drawing') this.#post({ type, screen, request, drawing: drawingOf(this.#terminal) });
+      else this.#post({ type, screen, request, look: { offset: this.#offset, ...lookAt(this.#terminal) } });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       this.#post({ type: 'failed', screen, request, message });
@@ -142,4 +156,41 @@ class Screen {
     const text = this.#serializer.serialize({ scrollback: Math.min(scrollback, scrollbackLines) });
     return { offset: this.#offset, cols, rows, bytes: Buffer.from(text) };
   }
+}
+
+/** What stands on the screen, row by row. */
+export function lookAt(terminal: Terminal): Omit<Look, 'offset'> {
+  const { cols, rows: height } = terminal;
+  const { active } = terminal.buffer;
+  const rows: string[] = [];
+  const plain: string[] = [];
+  for (let y = active.baseY; y < active.baseY + height; y++) {
+    const line = active.getLine(y);
+    rows.push(line?.translateToString(true) ?? '');
+    plain.push(line ? withoutFaint(line, cols) : '');
+  }
+  const cursor = { x: active.cursorX, y: active.cursorY };
+  return { cols, rows, plain, cursor };
+}
+
+function withoutFaint(line: IBufferLine, cols: number): string {
+  let text = '';
+  for (let x = 0; x < cols; x++) {
+    const cell = line.getCell(x);
+    if (!cell || cell.getWidth() === 0) continue;
+    const blank = cell.isDim() !== 0 || cell.isInverse() !== 0;
+    text += blank ? ' ' : cell.getChars() || ' ';
+  }
+  return text.trimEnd();
+}
+
+function drawingOf({ buffer: { active } }: Terminal): Drawing {
+  const rows: Drawing['rows'] = [];
+  for (let y = 0; y < active.length; y++) {
+    const line = active.getLine(y);
+    rows.push({ text: line?.translateToString(true) ?? '', continues: line?.isWrapped ?? false });
+  }
+  const end = active.baseY + active.cursorY;
+  while (rows.length > end + 1 && rows.at(-1)?.text === '') rows.pop();
+  return { rows, alternate: active.type === 'alternate' };
 }

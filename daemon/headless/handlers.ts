@@ -10,6 +10,9 @@ import { requireKill, requireRole } from './access.ts';
 import type { Asks } from './ask.ts';
 import { explained } from './explained.ts';
 import { probeTerminal } from './probe.ts';
+import { workerHandlers } from './prompting/handlers.ts';
+import type { PromptDesk } from './prompting/prompt-desk.ts';
+import type { Approvals } from './prompting/questions.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import { tail } from './tail.ts';
@@ -22,6 +25,8 @@ export interface Context {
   /** This machine's name. */
   machine: string;
   sessions: Sessions;
+  prompts: PromptDesk;
+  approvals: Approvals;
   asks: Asks;
   /** Viewers that are attached, by session and client. */
   viewers: Map<string, Viewer>;
@@ -40,6 +45,8 @@ function keyOf(call: { key: string | undefined }, context: Context): string | un
 }
 
 export const handlers: Handlers<HeadlessMethod, Context> = {
+  ...workerHandlers,
+
   'session.new': (call, context) => {
     const session = context.sessions.create(call.params, context.who.id, context.machine, keyOf(call, context));
     return {

@@ -16,6 +16,8 @@ export class InputQueue {
   #timer: NodeJS.Timeout | undefined;
   #retryMs = firstRetryMs;
   #waiters: Array<() => void> = [];
+  /** Input of others while one has the terminal to itself. */
+  #heldBack: Uint8Array[] | undefined;
 
   /** `write` takes what it can of the bytes and says how many. */
   constructor(write: (bytes: Uint8Array) => number) {
@@ -45,19 +47,52 @@ export class InputQueue {
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
 
+  /**
+   * Lets one typist have the terminal to itself: what others type waits, in order, until `release`. What it types itself,
+   * and `urgent` input, goes straight on.
+   */
+  takeOver(): { type: (bytes: Uint8Array) => void; release: () => void } {
+    if (this.#heldBack) throw new NiiaError('busy', 'the terminal is being typed into');
+    this.#heldBack = [];
+    return {
+      type: (bytes) => this.urgent(bytes),
+      release: () => {
+        const held = this.#heldBack ?? [];
+        this.#heldBack = undefined;
+        for (const bytes of held) {
+          this.#waitingBytes -= bytes.length;
+          this.#push(bytes);
+        }
+      },
+    };
+  }
+
+  /** Types `bytes` whoever has the terminal: what a terminal itself answers to its program. */
+  urgent(bytes: Uint8Array): void {
+    const held = this.#heldBack;
+    this.#heldBack = undefined;
+    this.#push(bytes);
+    this.#heldBack = held;
+  }
+
   /** Nothing more can be typed; what waits is dropped. */
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#waiting = [];
+    this.#heldBack = undefined;
     this.#waitingBytes = 0;
     for (const wake of this.#waiters.splice(0)) wake();
   }
 
   #push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
-    this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
+    if (this.#heldBack) {
+      this.#heldBack.push(bytes);
+      return;
+    }
+    this.#waiting.push(bytes);
     if (this.#timer === undefined) this.#offer();
   }
 

@@ -3,12 +3,13 @@ import type { ScreenRows } from './screen-rows.ts';
 
 /** What the server tells the process part that draws screens. Messages of one screen are carried out in order. */
 export type ToScreens =
-  | ({ type: 'open'; screen: number; offset: number } & Size)
+  | ({ type: 'open'; screen: number; offset: number; scrollback?: number } & Size)
   /** Output that ends at `end`. */
   | { type: 'bytes'; screen: number; end: number; bytes: Uint8Array }
   | ({ type: 'resize'; screen: number } & Size)
   | { type: 'text'; screen: number; request: number; scrollback: number }
   | { type: 'snapshot'; screen: number; request: number; scrollback: number }
+  | { type: 'look' | 'drawing'; screen: number; request: number; scrollback: number }
   /** Whether to tell of its rows, now and when they have changed. */
   | { type: 'observe'; screen: number; on: boolean }
   | { type: 'dispose'; screen: number };
@@ -22,6 +23,8 @@ export type FromScreens =
   | ({ type: 'rows'; screen: number } & ScreenRows)
   | { type: 'text'; screen: number; request: number; text: ScreenText }
   | { type: 'snapshot'; screen: number; request: number; snapshot: Snapshot }
+  | { type: 'look'; screen: number; request: number; look: Look }
+  | { type: 'drawing'; screen: number; request: number; drawing: Drawing }
   | { type: 'failed'; screen: number; request: number; message: string };
 
 export interface ScreenText extends Size {
@@ -36,6 +39,24 @@ export interface Snapshot extends Size {
   offset: number;
   /** Written to a fresh terminal of this size, these bytes draw the screen and its scrollback. */
   bytes: Uint8Array;
+}
+
+/** The screen as somebody looks at it who wants to know what stands where. */
+export interface Look {
+  offset: number;
+  cols: number;
+  /** Every row of the screen, empty ones too. */
+  rows: string[];
+  /** The same without what is drawn faint or inverse. */
+  plain: string[];
+  cursor: { x: number; y: number };
+}
+
+/** All that was drawn, scrollback included. */
+export interface Drawing {
+  rows: Array<{ text: string; continues: boolean }>;
+  /** The program draws on the alternate screen, which has no scrollback. */
+  alternate: boolean;
 }
 
 /** The way to whatever draws screens: a worker thread, or the same thread in tests. */

@@ -1,7 +1,16 @@
 import { NiiaError } from '../../shared/errors.ts';
 import type { Size } from '../../shared/protocol/shapes.ts';
-import type { ConnectScreens, FromScreens, ScreenPort, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
-import type { ScreenHandler, ScreenSource } from './session-screen.ts';
+import type {
+  ConnectScreens,
+  Drawing,
+  FromScreens,
+  Look,
+  ScreenPort,
+  ScreenText,
+  Snapshot,
+  ToScreens,
+} from './screen-messages.ts';
+import type { AskType, ScreenHandler, ScreenSource } from './session-screen.ts';
 import { SessionScreen } from './session-screen.ts';
 
 /** A screen that broke twice within this long is not drawn from the same output a third time. */
@@ -29,13 +38,20 @@ export class Screens {
   }
 
   /** A screen that is drawn from `log`, from `offset` on. Whoever opens it disposes of it. */
-  open(log: ScreenSource, size: Size, offset: number, handler: ScreenHandler): SessionScreen {
+  open(log: ScreenSource, size: Size, offset: number, handler: ScreenHandler, scrollback?: number): SessionScreen {
     const number = this.#nextScreen++;
-    const screen = new SessionScreen(log, size, offset, handler, {
-      post: (message) => this.#post({ ...message, screen: number }),
-      ask: (type, scrollback) => this.#ask(number, type, scrollback),
-      disposed: () => this.#screens.delete(number),
-    });
+    const screen = new SessionScreen(
+      log,
+      size,
+      offset,
+      handler,
+      {
+        post: (message) => this.#post({ ...message, screen: number }),
+        ask: (type, scrollback) => this.#ask(number, type, scrollback),
+        disposed: () => this.#screens.delete(number),
+      },
+      scrollback,
+    );
     this.#screens.set(number, screen);
     return screen;
   }
@@ -60,7 +76,7 @@ export class Screens {
     this.#port.post(message);
   }
 
-  #ask(screen: number, type: 'text' | 'snapshot', scrollback: number): Promise<ScreenText | Snapshot> {
+  #ask(screen: number, type: AskType, scrollback: number): Promise<ScreenText | Snapshot | Look | Drawing> {
     const request = this.#nextRequest++;
     return new Promise((resolve, reject) => {
       this.#requests.set(request, {
@@ -68,6 +84,8 @@ export class Screens {
         resolve: (answer) => {
           if (answer.type === 'text') resolve(answer.text);
           else if (answer.type === 'snapshot') resolve(answer.snapshot);
+          else if (answer.type === 'look') resolve(answer.look);
+          else if (answer.type === 'drawing') resolve(answer.drawing);
           else if (answer.type === 'failed')
             reject(new NiiaError('internal', `no ${type} of the screen: ${answer.message}`));
         },

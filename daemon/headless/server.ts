@@ -17,6 +17,8 @@ import type { Guardian } from './guardian.ts';
 import type { Context } from './handlers.ts';
 import { handlers } from './handlers.ts';
 import type { KeepLimits } from './keep-ended.ts';
+import { PromptDesk } from './prompting/prompt-desk.ts';
+import { Approvals } from './prompting/questions.ts';
 import type { ConnectScreens } from './screen-messages.ts';
 import { Screens } from './screens.ts';
 import { Sessions } from './sessions.ts';
@@ -55,6 +57,8 @@ export class HeadlessServer {
   readonly #screens: Screens;
   readonly #sessions: Sessions;
   readonly #asks: Asks;
+  readonly #prompts: PromptDesk;
+  readonly #approvals = new Approvals();
   readonly #viewers = new Map<string, Viewer>();
   readonly #peers = new Set<Peer>();
   #server: Server | undefined;
@@ -70,6 +74,7 @@ export class HeadlessServer {
     const cap = { ...(logCapBytes === undefined ? {} : { logCapBytes }), ...(keep && { keep }) };
     this.#sessions = new Sessions({ home, generation, machine, screens: this.#screens, ...cap });
     this.#asks = new Asks(home, options.askTimes);
+    this.#prompts = new PromptDesk(machine);
     this.done = new Promise((resolve) => {
       this.#tellDone = resolve;
     });
@@ -163,6 +168,8 @@ export class HeadlessServer {
       who,
       machine,
       sessions: this.#sessions,
+      prompts: this.#prompts,
+      approvals: this.#approvals,
       asks: this.#asks,
       viewers: this.#viewers,
       generation: this.#options.generation,

@@ -1,6 +1,6 @@
 import type { Size } from '../../shared/protocol/shapes.ts';
 import type { OutputLog } from './output-log.ts';
-import type { ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
+import type { Drawing, Look, ScreenText, Snapshot, ToScreens } from './screen-messages.ts';
 import type { ScreenRows } from './screen-rows.ts';
 
 type WithoutScreen<T> = T extends unknown ? Omit<T, 'screen'> : never;
@@ -15,10 +15,13 @@ export interface ScreenHandler {
   rows?(rows: ScreenRows): void;
 }
 
+/** What can be asked about a screen. */
+export type AskType = 'text' | 'snapshot' | 'look' | 'drawing';
+
 /** How a screen reaches whatever draws it. */
 export interface ScreenWay {
   post(message: WithoutScreen<ToScreens>): void;
-  ask(type: 'text' | 'snapshot', scrollback: number): Promise<ScreenText | Snapshot>;
+  ask(type: AskType, scrollback: number): Promise<ScreenText | Snapshot | Look | Drawing>;
   disposed(): void;
 }
 
@@ -36,6 +39,7 @@ export class SessionScreen {
   readonly handler: ScreenHandler;
   readonly #log: ScreenSource;
   readonly #way: ScreenWay;
+  readonly #scrollback: number | undefined;
   #size: Size;
   #sent: number;
   #drawn: number;
@@ -48,14 +52,22 @@ export class SessionScreen {
   #life = 0;
   #waiters: Array<{ offset: number; wake: () => void }> = [];
 
-  constructor(log: ScreenSource, size: Size, offset: number, handler: ScreenHandler, way: ScreenWay) {
+  constructor(
+    log: ScreenSource,
+    size: Size,
+    offset: number,
+    handler: ScreenHandler,
+    way: ScreenWay,
+    scrollback?: number,
+  ) {
+    this.#scrollback = scrollback;
     this.#log = log;
     this.#size = size;
     this.#sent = offset;
     this.#drawn = offset;
     this.handler = handler;
     this.#way = way;
-    way.post({ type: 'open', offset, cols: size.cols, rows: size.rows });
+    this.#open(offset);
   }
 
   /** Output below this offset is drawn. */
@@ -111,6 +123,19 @@ export class SessionScreen {
     return answer;
   }
 
+  async look(): Promise<Look> {
+    const answer = await this.#askTwice('look', 0);
+    if (!('plain' in answer)) throw new Error('something else where a look was asked for');
+    return answer;
+  }
+
+  /** All rows that were drawn and are kept. */
+  async drawing(): Promise<Drawing> {
+    const answer = await this.#askTwice('drawing', 0);
+    if (!('alternate' in answer)) throw new Error('something else where a drawing was asked for');
+    return answer;
+  }
+
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -141,12 +166,17 @@ export class SessionScreen {
     this.#sent = offset;
     this.#drawn = offset;
     this.#resizes = [];
-    this.#way.post({ type: 'open', offset, cols: this.#size.cols, rows: this.#size.rows });
+    this.#open(offset);
     if (this.#observed) this.#way.post({ type: 'observe', on: true });
     this.#feed();
   }
 
-  async #askTwice(type: 'text' | 'snapshot', scrollback: number): Promise<ScreenText | Snapshot> {
+  #open(offset: number): void {
+    const scrollback = this.#scrollback === undefined ? {} : { scrollback: this.#scrollback };
+    this.#way.post({ type: 'open', offset, ...this.#size, ...scrollback });
+  }
+
+  async #askTwice(type: AskType, scrollback: number): Promise<ScreenText | Snapshot | Look | Drawing> {
     const life = this.#life;
     try {
       return await this.#way.ask(type, scrollback);

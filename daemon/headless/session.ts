@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { NiiaError } from '../../shared/errors.ts';
 import type { SessionInfo, Size } from '../../shared/protocol/shapes.ts';
 import { Log } from '../home/log.ts';
+import { isTerminalsOwn, PersonTyping } from '../workers/prompt/person-typing.ts';
 import { commandLine } from './command.ts';
 import { EndedScreen } from './ended-screen.ts';
 import { InputQueue } from './input-queue.ts';
@@ -9,11 +10,11 @@ import type { OutputLog } from './output-log.ts';
 import type { PtyExit, PtyOptions } from './pty.ts';
 import { Pty } from './pty.ts';
 import type { RuleFiles } from './rule-files.ts';
-import type { ScreenText, Snapshot } from './screen-messages.ts';
+import type { Drawing, Look, ScreenText, Snapshot } from './screen-messages.ts';
 import { scrollbackLines } from './screen-messages.ts';
 import type { Screens } from './screens.ts';
 import type { SessionFolder, SessionMeta } from './session-folder.ts';
-import type { SessionScreen } from './session-screen.ts';
+import type { ScreenSource, SessionScreen } from './session-screen.ts';
 import { endedState } from './session-state.ts';
 import { SizeHistory } from './size-history.ts';
 import { SizeRule } from './size-rule.ts';
@@ -30,6 +31,8 @@ export interface Follower {
   titled?(title: string): void;
   /** `state()` tells something else than before. */
   stateChanged?(): void;
+  /** Somebody typed. */
+  typed?(): void;
   /** The last byte is in the log and the exit is known. */
   ended?(): void;
 }
@@ -43,6 +46,9 @@ export interface Watcher {
 export const pauseAtLag = 8 << 20;
 /** A question about the screen waits at most so long for output that is still to be drawn. */
 const catchUpMs = 3000;
+/** A long answer is drawn again with so many lines, and within this time. */
+const redrawnLines = 200_000;
+const redrawnWithinMs = 30_000;
 const killAfterMs = 2000;
 const mostReplies = 64 << 10;
 
@@ -52,6 +58,17 @@ interface Live {
   screen: SessionScreen;
   tracking: StateTracking;
 }
+
+/** A command, found and ready to start. */
+export interface StartedCommand {
+  file: string;
+  args: readonly string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+/** Runs in the terminal of an `exec` worker: a reader of what people type, which goes nowhere. */
+const execTerminal = { file: '/bin/sh', args: ['-c', 'stty -echo 2>/dev/null; exec cat >/dev/null'] };
 
 export interface SessionParts {
   folder: SessionFolder;
@@ -77,9 +94,12 @@ export class Session {
   readonly typed = new TypedPositions();
   readonly sizes: SizeHistory;
   #live: Live | undefined;
+  #command: StartedCommand | undefined;
   #ended: EndedScreen | undefined;
   /** `performance.now()` of the last output or input. */
   #lastActivity = performance.now();
+  #outputAt = performance.now();
+  readonly #people = new PersonTyping();
   #exited: Promise<void>;
   #tellExited: () => void = () => undefined;
 
@@ -98,9 +118,10 @@ export class Session {
   /** Starts the command; `parts.meta.pid` is filled in. Throws when the system has no process to give. */
   static start(parts: SessionParts, command: Pick<PtyOptions, 'file' | 'args' | 'env'>): Session {
     const session = new Session(parts);
-    const { cwd, cols, rows } = parts.meta;
+    const { cwd, cols, rows, worker } = parts.meta;
     const pty = new Pty({
-      ...command,
+      // The command of an `exec` worker runs for each prompt, and not in the terminal.
+      ...(worker === 'exec' ? { ...execTerminal, env: command.env } : command),
       cwd,
       cols,
       rows,
@@ -125,6 +146,7 @@ export class Session {
       observe: (on) => screen.observe(on),
     });
     parts.log.keepFrom(0);
+    session.#command = { ...command, cwd };
     session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen, tracking };
     return session;
   }
@@ -135,6 +157,11 @@ export class Session {
     session.#ended = new EndedScreen(parts);
     session.#tellExited();
     return session;
+  }
+
+  /** What it was started with; undefined for a session of an earlier server. */
+  get command(): StartedCommand | undefined {
+    return this.#command;
   }
 
   get id(): string {
@@ -157,6 +184,10 @@ export class Session {
   }
   get lastActivity(): number {
     return this.#lastActivity;
+  }
+  /** `performance.now()` of the last output. */
+  get outputAt(): number {
+    return this.#outputAt;
   }
   get size(): Size {
     return { cols: this.#parts.meta.cols, rows: this.#parts.meta.rows };
@@ -211,18 +242,60 @@ export class Session {
   type(bytes: Uint8Array): void {
     if (!this.#live) throw this.endedError();
     this.#live.input.typeAll(bytes);
-    this.#lastActivity = performance.now();
-    this.#live.tracking.typed();
+    this.#noteTyped(bytes);
+  }
+
+  /**
+   * Lets one typist have the terminal to itself: others' input waits until `release`. Throws `session_ended`, or `busy`
+   * where another has it.
+   */
+  takeOver(): { type: (bytes: Uint8Array) => void; release: () => void } {
+    if (!this.#live) throw this.endedError();
+    const { input, tracking } = this.#live;
+    const turn = input.takeOver();
+    const type = (bytes: Uint8Array) => {
+      turn.type(bytes);
+      this.#lastActivity = performance.now();
+      tracking.typed();
+    };
+    return { type, release: turn.release };
+  }
+
+  /** What is known of whoever else types. */
+  get people(): Pick<PersonTyping, 'at' | 'pending'> {
+    return this.#people;
+  }
+
+  /** Bytes that were typed and that its program has not taken. */
+  get unreadInput(): number {
+    return this.#live?.input.waitingBytes ?? 0;
+  }
+
+  /** Output that its program did not write itself. */
+  show(bytes: Uint8Array): void {
+    if (this.#live) this.#heard(bytes);
+  }
+
+  #noteTyped(bytes: Uint8Array): void {
+    const now = performance.now();
+    this.#lastActivity = now;
+    this.#people.typed(bytes, now);
+    this.#live?.tracking.typed();
+    for (const follower of this.#followers) follower.typed?.();
   }
 
   /** Types a viewer's bytes; a promise while it shall send no more. After the end they go nowhere. */
   typeAtPace(viewer: Watcher, bytes: Uint8Array): undefined | Promise<void> {
     if (!this.#live) return undefined;
     if (this.meta.sizing === 'viewer') this.#apply(this.#sizeRule.typed(viewer));
-    this.#lastActivity = performance.now();
     const { input, tracking } = this.#live;
-    tracking.typed();
-    return input.typeAtPace(tracking.withoutAnswer(bytes));
+    const own = tracking.withoutAnswer(bytes);
+    if (isTerminalsOwn(own)) {
+      input.urgent(own);
+      return undefined;
+    }
+    this.#noteTyped(own);
+    return input.typeAtPace(own);
   }
 
   // Viewers and sizes
@@ -251,6 +324,27 @@ export class Session {
     if (!screen) return await this.#endedScreen().text(scrollback);
     await screen.drawnTo(this.log.end, withinMs);
     return this.#live ? await screen.text(scrollback) : await this.#endedScreen().text(scrollback);
+  }
+
+  /** The screen when everything that is in the log now has been drawn. Throws `session_ended`. */
+  async look(): Promise<Look> {
+    const screen = this.#live?.screen;
+    if (!screen) throw this.endedError();
+    await screen.drawnTo(this.log.end, catchUpMs);
+    return await screen.look();
+  }
+
+  /** All rows that output makes which is drawn from `offset` on, long scrollback included. */
+  async redrawn(source: ScreenSource, offset: number, size: Size): Promise<Drawing> {
+    const ignore = () => undefined;
+    const handler = { titled: ignore, reply: ignore, drawn: ignore };
+    const screen = this.#parts.screens.open(source, size, offset, handler, redrawnLines);
+    try {
+      await screen.drawnTo(source.end, redrawnWithinMs);
+      return await screen.drawing();
+    } finally {
+      screen.dispose();
+    }
   }
 
   /** A picture of the screen as it is drawn now, which may be behind the log. */
@@ -318,6 +412,7 @@ export class Session {
   #heard(bytes: Uint8Array): void {
     this.log.append(bytes);
     this.#lastActivity = performance.now();
+    this.#outputAt = this.#lastActivity;
     for (const follower of this.#followers) follower.output?.();
     this.#live?.screen.outputArrived();
     this.#live?.tracking.heard(bytes, this.log.end);
@@ -354,7 +449,7 @@ export class Session {
   #answer(bytes: Uint8Array): void {
     const input = this.#live?.input;
     // A program that only asks and never reads gets no more answers.
-    if (input && input.waitingBytes < mostReplies) input.typeAtPace(bytes);
+    if (input && input.waitingBytes < mostReplies) input.urgent(bytes);
   }
 
   #apply(wanted: Size | undefined): void {

@@ -7,6 +7,7 @@ import type { Home } from '../home/home.ts';
 import type { Lock } from '../home/lock.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
+import { sessionSocketName } from '../home/session-socket.ts';
 import { isHeadlessRunning } from '../process/headless-record.ts';
 import { chooseSession, mainName } from './choose-session.ts';
 import { childEnvironment, executable, startFolder, userShell } from './command.ts';
@@ -14,6 +15,7 @@ import { forgetFormer } from './former-servers.ts';
 import type { KeepLimits } from './keep-ended.ts';
 import { tooMuch, usualLimits } from './keep-ended.ts';
 import { OutputLog } from './output-log.ts';
+import { explainMissing, withWorker } from './prompting/worker-start.ts';
 import { Receipts } from './receipts.ts';
 import type { RestorePlan } from './restore.ts';
 import { restoreNote } from './restore.ts';
@@ -101,6 +103,11 @@ export class Sessions {
     return this.#inOrder().map((session) => session.info());
   }
 
+  /** Those that wait for a person. */
+  blocked(): Session[] {
+    return this.#inOrder().filter((session) => session.state().state === 'blocked');
+  }
+
   /** Calls `changed` after each change that lists show, until the returned function is called. */
   watch(changed: (urgent?: 'urgent') => void): () => void {
     this.#watchers.add(changed);
@@ -124,10 +131,11 @@ export class Sessions {
    * Starts a session; done when it returns. A key that made one before gives that one. Throws `name_taken`, and `usage`
    * where the command cannot be run as it is.
    */
-  create(params: ParsedParamsOf<'session.new'>, owner: string, machine: string, key?: string): Session {
+  create(asked: ParsedParamsOf<'session.new'>, owner: string, machine: string, key?: string): Session {
     const known = key === undefined ? undefined : this.#byKey.get(key);
     if (known) return known;
     if (this.#stopping) throw new NiiaError('busy', 'the headless server is ending', 'Try again.');
+    const params = withWorker(asked, this.#options.home);
     const argv = params.argv?.length ? params.argv : [userShell()];
     const cwd = startFolder(params.cwd);
     if (params.name !== undefined) this.#checkName(params.name);
@@ -142,7 +150,7 @@ export class Sessions {
     const again = restoredFrom === undefined ? {} : { NIIA_RESTORED_FROM: restoredFrom };
     const env = { ...plan.environment, ...own, ...again, ...plan.given };
     const [command = userShell(), ...args] = argv;
-    const file = executable(command, env, cwd);
+    const file = this.#executable(command, env, cwd, wanted.worker ?? undefined);
     const folder = SessionFolder.claim(home);
     const { id } = folder;
     const meta: SessionMeta = {
@@ -154,7 +162,9 @@ export class Sessions {
     };
     // A hook inside shows it, and so speaks for this session only.
     const token = randomBytes(18).toString('base64url');
-    const inside = { NIIA_SESSION: id, NIIA_SESSION_TOKEN: token };
+    // What it asks niia goes by a socket of its own, which speaks for this session only.
+    const socket = wanted.worker ? { NIIA_SOCKET: home.socket(sessionSocketName(id)) } : {};
+    const inside = { NIIA_SESSION: id, NIIA_SESSION_TOKEN: token, ...socket };
     const session = this.#start(
       folder,
       meta,
@@ -197,6 +207,14 @@ export class Sessions {
       });
     }
     return session;
+  }
+
+  #executable(command: string, env: NodeJS.ProcessEnv, cwd: string, worker: string | undefined): string {
+    try {
+      return executable(command, env, cwd);
+    } catch (error) {
+      throw explainMissing(error, worker);
+    }
   }
 
   rename(session: Session, name: string): void {

@@ -38,6 +38,8 @@ const configSchema = v.object({
   wake: v.optional(v.record(v.string(), wakeSchema), {}),
   /** The least role that may run commands here with `ask`. */
   ask: v.optional(v.picklist(['operator', 'admin']), 'admin'),
+  /** What a program inside a worker's session may do on that session's own socket: see only, or also prompt others. */
+  workers: v.optional(v.picklist(['see', 'prompt']), 'prompt'),
 });
 export type Config = v.InferOutput<typeof configSchema>;
 

@@ -4,10 +4,12 @@ import { copyMethods } from './copy-methods.ts';
 import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
+import { policyMethods } from './policy-methods.ts';
 import { sessionMethods } from './session-methods.ts';
 import { stateMethods } from './state-methods.ts';
 import { upgradeMethods } from './upgrade-methods.ts';
 import { wakeMethods } from './wake-methods.ts';
+import { workerMethods } from './worker-methods.ts';
 
 /** Every request that exists: on the local socket, over links and in memory. */
 export const methods = {
@@ -20,6 +22,8 @@ export const methods = {
   ...wakeMethods,
   ...upgradeMethods,
   ...stateMethods,
+  ...workerMethods,
+  ...policyMethods,
 } as const;
 
 export type Methods = typeof methods;

@@ -66,6 +66,8 @@ export const sessionMethods = {
       restore: v.optional(v.boolean()),
       /** Which program it runs, where its command does not say: the rules of this name tell its state. */
       worker: v.optional(nameSchema),
+      /** With `worker` and without `argv`: further words for the command that its driver starts. */
+      args: v.optional(v.array(v.string())),
     }),
     /** `restore` is absent from a machine that cannot do so. */
     result: v.object({ ...found, name: v.string(), pid: v.number(), restore: v.optional(v.boolean()) }),

@@ -12,6 +12,8 @@ export interface Principal {
   id: string;
   name: string;
   role: 'viewer' | 'operator' | 'admin';
+  /** The session inside which the asking program runs, where it came by that session's own socket. */
+  session?: string | undefined;
 }
 
 /** The header of a request. Keys are short because it travels with every request. */

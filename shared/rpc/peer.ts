@@ -33,6 +33,7 @@ const headerSchema = v.object({
         id: v.string(),
         name: v.string(),
         role: v.picklist(['viewer', 'operator', 'admin']),
+        session: v.optional(v.string()),
       }),
     }),
   ),

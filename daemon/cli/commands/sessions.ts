@@ -14,11 +14,12 @@ export const create: Run<Specs['new']> = async ({ options, rest }, { daemon, out
   const result = await daemon.change('session.new', {
     name,
     cwd: here ? resolve(options.cwd ?? '.') : options.cwd,
+    worker: options.worker,
     env: pairs(options.env, '--env'),
     cols: cols === undefined ? undefined : wholeNumber(cols, '--cols', 1),
     rows: rows === undefined ? undefined : wholeNumber(rows, '--rows', 1),
     restore: options.restore || undefined,
-    argv: rest === undefined ? undefined : [...rest],
+    [options.worker === undefined ? 'argv' : 'args']: rest === undefined ? undefined : [...rest],
   });
   if (options.restore && !result.restore) {
     await out.advice(`niia: the niia of ${result.machine} is too old to start sessions again; upgrade it`);

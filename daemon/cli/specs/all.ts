@@ -5,6 +5,7 @@ import { otherSpecs } from './other.ts';
 import { sessionSpecs } from './session.ts';
 import { stateSpecs } from './state.ts';
 import { wakeSpecs } from './wake.ts';
+import { workerSpecs } from './worker.ts';
 
 /** Every command by the words that call it. `niia remote X M` is `X` with `--machine M`. */
 export const specs = {
@@ -14,6 +15,7 @@ export const specs = {
   ...careSpecs,
   ...sessionSpecs,
   ...stateSpecs,
+  ...workerSpecs,
   ...otherSpecs,
 } as const;
 

@@ -112,7 +112,8 @@ export const machineSpecs = {
   }),
   'config set': command({
     group: 'This machine',
-    summary: 'change a setting: ask, gateway, listen, direct, p2p, lan, guard, disk, disk.sessions, label.NAME',
+    summary:
+      'change a setting: ask, workers, gateway, listen, direct, p2p, lan, guard, disk, disk.sessions, label.NAME',
     args: ['KEY', 'VALUE'],
     options: {},
     examples: ['niia config set ask operator', 'niia config set label.gpu yes'],

@@ -28,6 +28,12 @@ export const sessionSpecs = {
         help: "its folder; this one for a local session, M's home folder for a remote one",
         completes: { from: 'folders' },
       },
+      worker: {
+        kind: 'text',
+        value: 'W',
+        help: 'an AI worker: claude, codex, gemini, with CMD as further arguments; or exec, shell or generic, with CMD as its command',
+        completes: { from: 'words', words: ['claude', 'codex', 'gemini', 'exec', 'shell', 'generic'] },
+      },
       env: { kind: 'list', value: 'K=V', help: 'a variable of its environment; may be repeated' },
       cols: { kind: 'text', value: 'C', help: 'width in characters' },
       rows: { kind: 'text', value: 'R', help: 'height in lines' },

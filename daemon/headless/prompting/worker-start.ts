@@ -1,0 +1,52 @@
+import { existsSync } from 'node:fs';
+import { NiiaError } from '../../../shared/errors.ts';
+import type { ParsedParamsOf } from '../../../shared/protocol/methods.ts';
+import { writeAtomically } from '../../home/files.ts';
+import type { Home } from '../../home/home.ts';
+import { workerStart } from '../../workers/drivers/start.ts';
+
+type NewParams = ParsedParamsOf<'session.new'>;
+
+/** A worker's session keeps its own size: wide enough that little is wrapped. */
+const workerSize = { cols: 120, rows: 40 } as const;
+
+/** The request for a session with what its worker's driver adds. */
+export function withWorker(params: NewParams, home: Home): NewParams {
+  const { worker } = params;
+  if (worker === undefined) return params;
+  const words = params.args ?? [];
+  const start = params.argv?.length ? undefined : workerStart(worker, words);
+  const size = worker === 'shell' ? {} : { ...workerSize, sizing: 'fixed' as const };
+  const chosen = { ...size, ...withoutUndefined(params) };
+  if (!start) return params.argv?.length ? chosen : { ...chosen, argv: words };
+  const env = { ...start.env, ...params.env };
+  const { settings } = start;
+  const set = (variable: string) => env[variable] !== undefined || process.env[variable] !== undefined;
+  if (settings && !set(settings.variable) && !existsSync(settings.systemFile)) {
+    home.folder('workers');
+    const file = home.path('workers', settings.file);
+    if (!existsSync(file)) writeAtomically(file, `${settings.content}\n`);
+    env[settings.variable] = file;
+  }
+  return { ...chosen, argv: start.argv, env };
+}
+
+/** The error for a worker whose program is not there says how to get it. */
+export function explainMissing(error: unknown, worker: string | undefined): unknown {
+  if (worker === undefined || !(error instanceof NiiaError) || !/: command not found$/.test(error.message))
+    return error;
+  const install = workerStart(worker, [])?.install;
+  if (!install) return error;
+  return new NiiaError(
+    'failed',
+    `${worker} is not installed on this machine: ${error.message}`,
+    `${install}\n${error.hint ?? ''}`.trim(),
+    {
+      cause: error,
+    },
+  );
+}
+
+function withoutUndefined(params: NewParams): NewParams {
+  return Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined));
+}

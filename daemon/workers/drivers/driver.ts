@@ -1,0 +1,78 @@
+/** What a driver looks at: the visible rows, and where the cursor is among them. */
+export interface ScreenLook {
+  rows: readonly string[];
+  /** The same without what is drawn faint or inverse: placeholders, and the cursor that programs draw themselves. */
+  plain: readonly string[];
+  cursor: { x: number; y: number };
+}
+
+/** A question on the screen, before anybody gave it an id. */
+export interface AskedQuestion {
+  question: string;
+  command: string | null;
+  options: AskedOption[];
+}
+
+export interface AskedOption {
+  number: number;
+  label: string;
+  means: 'allow' | 'allow-always' | 'deny' | null;
+  /** It is the one that Enter would choose. */
+  selected: boolean;
+  /** What is typed to choose it. */
+  keys: string;
+}
+
+/** How a program is started as a worker. */
+export interface StartRule {
+  /** Looked up on the PATH of the session; undefined: the words that the user gives are the command. */
+  program: string | undefined;
+  /** Words before the user's own, each with the user's words that make it unnecessary. */
+  args: ReadonlyArray<{ words: readonly string[]; unless: readonly string[] }>;
+  env: Readonly<Record<string, string>>;
+  /** A file of settings that the program is pointed at by a variable, where nobody set that variable. */
+  settings?: { variable: string; file: string; content: string; systemFile: string };
+  /** How to get the program. */
+  install: string;
+}
+
+export interface SubmitRule {
+  enter: string;
+  /** Between the pasted text showing in the input box and Enter. */
+  enterAfterMs: number;
+  /** The screen shows the input box; without one, what stands there cannot be known. */
+  hasBox: boolean;
+  /** Text without bracketed paste: `lines` submits each line, `single` takes one line only. */
+  unbracketed: 'lines' | 'single';
+  /** Prompts that the program carries out itself, without a turn of the model. */
+  local: RegExp | undefined;
+  /** How it is seen that Enter was taken: the state left ready, or its output went on to a new line. */
+  seenBy: 'state' | 'line';
+  /** A turn is over when the worker has been ready for so long. */
+  settleMs: number;
+}
+
+/** One kind of worker: data and a few functions of its screen. No clock, no I/O. */
+export interface Driver {
+  readonly name: string;
+  readonly start: StartRule;
+  readonly submit: SubmitRule;
+  /** The text in the input box, placeholders not counted; undefined where no box is seen. */
+  inputBox(look: ScreenLook): string | undefined;
+  /** The question on the screen; undefined where none is recognised. */
+  question(look: ScreenLook): AskedQuestion | undefined;
+  /** Typed to stop a turn. */
+  readonly interrupt: string;
+  /** Typed as a prompt to end the program; undefined where there is no such word. */
+  readonly leave: string | undefined;
+  /** Which record of conversations it keeps. */
+  readonly transcript: 'codex' | 'claude' | 'gemini' | undefined;
+  /** Takes the answer to `prompt` out of what was drawn, the oldest row first; undefined where it is not found. */
+  answer(rows: readonly DrawnRow[], prompt: string, cols: number): string | undefined;
+}
+
+export interface DrawnRow {
+  text: string;
+  /** It is the rest of the row above, which was too long for the terminal. */
+  continues: boolean;
+}

@@ -1,0 +1,3 @@
+import { workerPromises } from '../ai-cli/worker-promises.ts';
+
+workerPromises('codex');

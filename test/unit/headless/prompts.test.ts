@@ -1,0 +1,192 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
+import type { ParamsOf } from '../../../shared/protocol/methods.ts';
+import { streams } from '../../../shared/protocol/session-methods.ts';
+import { typedCall } from '../../../shared/rpc/client.ts';
+import type { Running } from './support.ts';
+import { as, soon, start } from './support.ts';
+
+const bodyOf = (text: string) => ({ body: Buffer.from(text) });
+
+/** A worker that counts how often it is asked, and answers slowly where it is told to. */
+async function execWorker(running: Running): Promise<{ session: string; asked: () => string[] }> {
+  const log = join(running.home.root, 'asked.txt');
+  const script = `read -r line; echo "$line" >> '${log}'; case $line in slow*) sleep 0.5;; bad*) echo no >&2; exit 3;; esac; echo "got $line"`;
+  const { session } = await running.ask('session.new', { worker: 'exec', argv: ['/bin/sh', '-c', script] });
+  return { session, asked: () => readFileSync(log, 'utf8').trim().split('\n') };
+}
+
+async function answer({ peer }: Running, params: ParamsOf<'session.answer'>, text: string) {
+  const call = typedCall(peer, 'session.answer', params, bodyOf(text));
+  const chunks: Uint8Array[] = [];
+  call.source(streams.output).onData((bytes) => {
+    chunks.push(Uint8Array.from(bytes));
+    return undefined;
+  });
+  const result = await call.result;
+  return { ...result, text: Buffer.concat(chunks).toString() };
+}
+
+describe('prompts', () => {
+  test('are written down before they begin, and answered by what the command writes [WORK-1]', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    const result = await answer(running, { session, id: 'p1' }, 'one\n');
+    expect(result).toMatchObject({ state: 'finished', source: 'stdout', exact: true, text: 'got one\n' });
+    expect(asked()).toEqual(['one']);
+    const journal = readFileSync(running.home.path('sessions', session, 'prompts.ndjson'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(journal.map((line) => (JSON.parse(line) as { is: string }).is)).toEqual([
+      ...['accepted', 'typing', 'typed', 'submitted', 'finished'],
+    ]);
+  });
+
+  test('are carried out once for an id, asked at the same time, again, and after a restart [WORK-2]', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    const same = { session, id: 'same', until: 'finished' } as const;
+    const receipts = await Promise.all([1, 2, 3].map(() => running.ask('session.prompt', same, bodyOf('slow one'))));
+    expect(new Set(receipts.map(({ finishedAt }) => finishedAt)).size).toBe(1);
+    expect(await running.ask('session.prompt', same)).toEqual(receipts[0]);
+    await expect(running.ask('session.prompt', same, bodyOf('another'))).rejects.toMatchObject({ code: 'usage' });
+    await running.server.stop();
+    const again = await start({ home: running.home });
+    expect(await again.ask('session.prompt', same, bodyOf('slow one'))).toMatchObject({ state: 'finished' });
+    expect(asked()).toEqual(['slow one']);
+  });
+
+  test('take their turn in order, or are refused where they shall not wait', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    const first = running.ask('session.prompt', { session, id: 'a', until: 'submitted' }, bodyOf('slow a'));
+    await first;
+    const params = { session, id: 'no', until: 'submitted', queue: false } as const;
+    await expect(running.ask('session.prompt', params, bodyOf('no'))).rejects.toMatchObject({ code: 'busy' });
+    const rest = ['b', 'c', 'd'].map((id) =>
+      running.ask('session.prompt', { session, id, until: 'finished' }, bodyOf(id)),
+    );
+    await Promise.all(rest);
+    expect(asked()).toEqual(['slow a', 'b', 'c', 'd']);
+  });
+
+  test('of which nothing is typed are gone with whoever gave up waiting, and may come again [WORK-3]', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    await running.ask('session.prompt', { session, id: 'a', until: 'submitted' }, bodyOf('slow a'));
+    const params = { session, id: 'b', until: 'submitted' } as const;
+    const given = running.ask('session.prompt', params, { ...bodyOf('given up'), deadlineMs: 100 });
+    await expect(given).rejects.toMatchObject({ code: 'timeout' });
+    await vi.waitFor(
+      () => expect(running.ask('session.prompt', params)).rejects.toMatchObject({ code: 'usage' }),
+      soon,
+    );
+    await running.ask('session.prompt', { session, id: 'b', until: 'finished' }, bodyOf('now'));
+    expect(asked()).toEqual(['slow a', 'now']);
+  });
+
+  test('fail with what the command said last where its exit code is not 0', async () => {
+    const running = await start();
+    const { session } = await execWorker(running);
+    const failed = answer(running, { session, id: 'p' }, 'bad');
+    await expect(failed).rejects.toMatchObject({ code: 'failed', message: expect.stringMatching(/exit code 3: no/) });
+  });
+
+  test('of workers reach AI workers with words, and neither shells nor the asker itself [WORK-4]', async () => {
+    const running = await start();
+    const { session: shell } = await running.ask('session.new', { worker: 'shell', argv: ['/bin/sh'] });
+    const params = { session: shell, id: 'p', until: 'submitted', careful: true } as const;
+    await expect(running.ask('session.prompt', params, bodyOf('ls'))).rejects.toMatchObject({ code: 'denied' });
+    const { session } = await execWorker(running);
+    const itself = {
+      machine: 'BOX',
+      principal: { kind: 'local', id: 'm', name: 'x', role: 'operator', session },
+    } as const;
+    const own = { session, id: 'p', until: 'submitted', careful: true } as const;
+    await expect(running.ask('session.prompt', own, { ...bodyOf('hi'), from: itself })).rejects.toThrow(/itself/);
+  });
+
+  test('need an operator', async () => {
+    const running = await start();
+    const { session } = await execWorker(running);
+    const asked = running.ask(
+      'session.prompt',
+      { session, id: 'p', until: 'finished' },
+      { ...bodyOf('x'), ...as('viewer') },
+    );
+    await expect(asked).rejects.toMatchObject({ code: 'denied' });
+  });
+});
+
+describe('a shell as a worker', () => {
+  test('gives back what each command wrote', async () => {
+    const running = await start();
+    const { session } = await running.ask('session.new', {
+      ...{ worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] },
+      env: { PS1: '$ ' },
+    });
+    const first = await answer(running, { session, id: '1' }, 'seq 1 3; echo "a  b"');
+    expect([first.text, first.source]).toEqual(['1\n2\n3\na  b', 'output']);
+    expect((await answer(running, { session, id: '2' }, 'for i in x y; do\necho $i\ndone')).text).toBe('x\ny');
+  });
+
+  test('is not typed into while a person has half a line there [WORK-5]', async () => {
+    const running = await start();
+    const { session } = await running.ask('session.new', {
+      ...{ worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] },
+      env: { PS1: '$ ' },
+    });
+    await running.ask('session.wait', { session, until: { type: 'state', state: 'idle' } });
+    await running.write(session, 'echo dra');
+    const prompt = running.ask('session.prompt', { session, id: '1', until: 'finished' }, bodyOf('echo mine'));
+    await running.ask('session.wait', { session, until: { type: 'idle', ms: 3500 } });
+    expect((await running.ask('session.read', { session })).lines).toEqual(['$ echo dra']);
+    await running.write(session, 'ft\r');
+    await prompt;
+    const { lines } = await running.ask('session.read', { session });
+    expect(lines).toEqual(['$ echo draft', 'draft', '$ echo mine', 'mine', '$ ']);
+  });
+});
+
+describe('questions', () => {
+  // A program of its own: at its own prompt a shell asks nothing.
+  const asks = `sh -c 'printf "Go on? [y/n] "; read a; echo "said $a"; printf "Sure? [y/n] "; read b; echo "and $b"; sleep 5'`;
+
+  async function asked({ ask }: Running) {
+    const { session } = await ask('session.new', { worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] });
+    await ask('session.wait', { session, until: { type: 'state', state: 'idle' } });
+    await ask('session.prompt', { session, id: 'q', until: 'submitted' }, bodyOf(asks));
+    await ask('session.wait', { session, until: { type: 'state', state: 'blocked' } });
+    const { questions } = await ask('session.approvals', {});
+    return { session, question: questions[0] };
+  }
+
+  test('are answered once, and only as they stood when they were seen [WORK-6]', async () => {
+    const running = await start();
+    const { session, question } = await asked(running);
+    expect(question).toMatchObject({ session, question: expect.stringMatching(/Go on\?/) });
+    const id = question?.id ?? '';
+    const both = await Promise.allSettled(
+      [1, 2].map(() => running.ask('session.approve', { session, id, option: 'allow' })),
+    );
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await running.ask('session.wait', { session, until: { type: 'match', pattern: 'Sure' } });
+    await expect(running.ask('session.approve', { session, id, option: 'deny' })).rejects.toMatchObject({
+      code: 'fenced',
+    });
+    const screen = (await running.ask('session.read', { session })).lines.join('\n');
+    expect(screen.match(/^said/gm)).toHaveLength(1);
+    expect(screen).not.toMatch(/^and/m);
+  });
+
+  test('refuse prompts, and answers of viewers', async () => {
+    const running = await start();
+    const { session, question } = await asked(running);
+    const prompt = running.ask('session.prompt', { session, id: 'p', until: 'submitted' }, bodyOf('hello'));
+    await expect(prompt).rejects.toMatchObject({ code: 'needs_approval' });
+    const id = question?.id ?? '';
+    const answered = running.ask('session.approve', { session, id, option: '1' }, as('viewer'));
+    await expect(answered).rejects.toMatchObject({ code: 'denied' });
+  });
+});
