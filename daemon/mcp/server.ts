@@ -6,19 +6,25 @@ import type { Registration, Right } from './tool.ts';
 import { listMachines } from './tools/machines.ts';
 import { runCommand } from './tools/run-command.ts';
 import { listSessions, readSession, startSession, waitForSession, writeSession } from './tools/sessions.ts';
+import { answerApproval, getAnswer, listApprovals, prompt } from './tools/workers.ts';
 
 const tools: readonly Registration[] = [
   listMachines,
   listSessions,
   readSession,
   waitForSession,
+  listApprovals,
   startSession,
   writeSession,
+  prompt,
+  getAnswer,
+  answerApproval,
   runCommand,
 ];
 
 const instructions = `niia joins a person's machines into one team. On each machine programs, AI workers among them, run in
-terminal sessions that live on by themselves. list_machines shows the machines, list_sessions what runs on one of them.`;
+terminal sessions that live on by themselves. list_machines shows the machines, list_sessions what runs on one of them. To give an AI worker work, use prompt or
+get_answer rather than write_session.`;
 
 export interface McpOptions {
   machines: Machines;

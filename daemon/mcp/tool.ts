@@ -6,7 +6,7 @@ import type { Machines } from './machines.ts';
 import { reportProgress } from './progress.ts';
 
 /** What a tool may do, by which a server's owner decides which it offers. */
-export type Right = 'read' | 'write';
+export type Right = 'read' | 'write' | 'approve';
 
 export interface Caller {
   machines: Machines;

@@ -1,18 +1,14 @@
-import { NiiaError } from '../../../shared/errors.ts';
 import type { Question } from '../../../shared/protocol/worker-methods.ts';
+import {
+  answersWithinMs,
+  noSuchQuestion,
+  type WaitingQuestions,
+  waitingQuestions,
+} from '../../../shared/workers/waiting-questions.ts';
 import type { Context, Run } from '../context.ts';
 import { ago } from '../format.ts';
 import type { Specs } from '../specs/all.ts';
 import { whichSession } from '../which-session.ts';
-
-/** A machine that does not answer within this time is left out. */
-const answersWithinMs = 8000;
-
-interface Found {
-  questions: Question[];
-  /** Machines that could not be asked, and why. */
-  missing: Array<{ machine: string; why: string }>;
-}
 
 export const approvals: Run<Specs['approvals']> = async ({ options }, context) => {
   const session = whichSession(context.daemon, options.session);
@@ -25,41 +21,21 @@ export const approve: Run<Specs['approve']> = async ({ args: [id, option] }, con
   const { daemon, out } = context;
   const found = await questions(context, undefined);
   const question = found.questions.find((one) => one.id === id);
-  if (!question) {
-    const unasked = found.missing.map(({ machine }) => machine).join(', ');
-    throw new NiiaError(
-      'fenced',
-      `no question ${id} waits${unasked ? ` on a machine that can be reached (not asked: ${unasked})` : ''}: it was answered, or its screen has changed`,
-      'See what waits now: niia approvals',
-    );
-  }
+  if (!question) throw noSuchQuestion(id, found.missing, 'See what waits now: niia approvals');
   daemon.machine = question.machine;
   const result = await daemon.change('session.approve', { session: question.session, id, option });
   await out.result(result, () => `${result.option.label}\n`);
 };
 
 /** What waits on the machine that the command names, or on all of the team. */
-async function questions({ daemon }: Context, session: string | undefined): Promise<Found> {
+async function questions({ daemon }: Context, session: string | undefined): Promise<WaitingQuestions> {
   if (daemon.machine !== undefined || session !== undefined) {
     return { ...(await daemon.query('session.approvals', { session })), missing: [] };
   }
   const { machines } = await daemon.query('machine.list', {}, { to: undefined });
-  const answers = await Promise.all(
-    machines.map(async ({ name, id, self, online }): Promise<Found> => {
-      if (!self && !online) return { questions: [], missing: [{ machine: name, why: 'it is offline' }] };
-      try {
-        const to = self ? undefined : id;
-        return { ...(await daemon.query('session.approvals', {}, { to, deadlineMs: answersWithinMs })), missing: [] };
-      } catch (error) {
-        if (self) throw error;
-        return { questions: [], missing: [{ machine: name, why: NiiaError.from(error).message }] };
-      }
-    }),
+  return await waitingQuestions(machines, (to) =>
+    daemon.query('session.approvals', {}, { to, deadlineMs: answersWithinMs }),
   );
-  return {
-    questions: answers.flatMap((answer) => answer.questions).sort((a, b) => a.since.localeCompare(b.since)),
-    missing: answers.flatMap((answer) => answer.missing),
-  };
 }
 
 function text(question: Question): string {

@@ -5,8 +5,9 @@ import type { Specs } from '../specs/all.ts';
 
 export const mcp: Run<Specs['mcp']> = async ({ options }, { daemon }) => {
   const { serveOnStdio } = await import('../../mcp/server.ts');
-  const rights = new Set<'read' | 'write'>(['read']);
+  const rights = new Set<'read' | 'write' | 'approve'>(['read']);
   if (!options['read-only']) rights.add('write');
+  if (options['allow-approvals']) rights.add('approve');
   await serveOnStdio({ machines: reachedBy(daemon), rights, ownSession: process.env['NIIA_SESSION'] }, (error) => {
     // stdout is the client's.
     void writeBytes(2, Buffer.from(`niia: ${error.message}\n`));

@@ -8,6 +8,7 @@ export const otherSpecs = {
     args: [],
     options: {
       'read-only': { kind: 'flag', help: 'offer only the tools that change nothing' },
+      'allow-approvals': { kind: 'flag', help: "offer the tool that answers a worker's question for a yes or no" },
     },
     examples: ['niia mcp', 'niia mcp --read-only', 'claude mcp add niia -- niia mcp', 'codex mcp add niia -- niia mcp'],
     notes: ['The machine has to be up (niia up); until it is, the tools say so.'],

@@ -28,9 +28,19 @@ export const startSession = tool({
     ),
     cwd: v.optional(v.pipe(v.string(), v.description("Folder to start in; the machine's home folder unless given"))),
     env: v.optional(v.record(v.string(), v.string())),
+    worker: v.optional(
+      v.pipe(
+        nameSchema,
+        v.description(
+          'claude, codex or gemini: an AI worker, with command as further arguments; exec, shell or generic: with command as its program',
+        ),
+      ),
+    ),
   },
-  run: ({ machine, command, ...rest }, { machines, signal }) =>
-    machines.change('session.new', { ...rest, argv: command }, { machine, signal }),
+  run: ({ machine, command, worker, ...rest }, { machines, signal }) => {
+    const program = worker === undefined ? { argv: command } : { worker, args: command };
+    return machines.change('session.new', { ...rest, ...program }, { machine, signal });
+  },
 });
 
 export const readSession = tool({
@@ -50,7 +60,8 @@ export const readSession = tool({
 export const writeSession = tool({
   name: 'write_session',
   title: 'Type into a session',
-  description: 'Types exactly this text into a session, once. Enter is \\r: "make\\r" types make and Enter.',
+  description:
+    'Types exactly this text into a session, once. Enter is \\r: "make\\r" types make and Enter. To give work to an AI worker use prompt.',
   right: 'write',
   input: { ...onMachine, ...inSession, text: v.pipe(v.string(), v.minLength(1)) },
   run: async ({ machine, session, text }, caller) => {
