@@ -68,6 +68,8 @@ export const sessionMethods = {
       worker: v.optional(nameSchema),
       /** With `worker` and without `argv`: further words for the command that its driver starts. */
       args: v.optional(v.array(v.string())),
+      /** Tell the worker of niia's MCP server. */
+      mcp: v.optional(v.boolean()),
     }),
     /** `restore` is absent from a machine that cannot do so. */
     result: v.object({ ...found, name: v.string(), pid: v.number(), restore: v.optional(v.boolean()) }),

@@ -145,6 +145,14 @@ export function workerPromises(worker: CliName): void {
       );
     }
 
+    it('offers its model the tools of niia mcp, where it was started so', async () => {
+      await stage.start('m', '--mcp');
+      expect((await stage.run('get-answer', '--session', 'm', 'with tools')).code).toBe(0);
+      const offered = stage.model.turns.find(({ prompt }) => prompt.includes('with tools'))?.tools.join(' ');
+      expect(offered).toMatch(/niia.*list_machines/);
+      await stage.machine.ok('kill', '--session', 'm');
+    });
+
     it('tells that the worker was killed during a turn', async () => {
       const waiting = stage.run('get-answer', '--session', 'w', 'endless again');
       await stage.machine.ok('wait', '--session', 'w', '--state', 'busy', '--timeout', '60');

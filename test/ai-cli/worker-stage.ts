@@ -71,8 +71,8 @@ export class WorkerStage {
     return new WorkerStage(worker, machine, model, cwd, root);
   }
 
-  async start(name: string): Promise<void> {
-    await this.machine.ok('new', '--worker', this.worker, '--name', name, '--cwd', this.repo);
+  async start(name: string, ...options: string[]): Promise<void> {
+    await this.machine.ok('new', '--worker', this.worker, '--name', name, '--cwd', this.repo, ...options);
     await this.ready(name);
   }
 

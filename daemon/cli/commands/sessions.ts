@@ -15,6 +15,7 @@ export const create: Run<Specs['new']> = async ({ options, rest }, { daemon, out
     name,
     cwd: here ? resolve(options.cwd ?? '.') : options.cwd,
     worker: options.worker,
+    mcp: options.mcp || undefined,
     env: pairs(options.env, '--env'),
     cols: cols === undefined ? undefined : wholeNumber(cols, '--cols', 1),
     rows: rows === undefined ? undefined : wholeNumber(rows, '--rows', 1),

@@ -34,6 +34,7 @@ export const sessionSpecs = {
         help: 'an AI worker: claude, codex, gemini, with CMD as further arguments; or exec, shell or generic, with CMD as its command',
         completes: { from: 'words', words: ['claude', 'codex', 'gemini', 'exec', 'shell', 'generic'] },
       },
+      mcp: { kind: 'flag', help: 'with --worker: tell it of niia mcp, so that it can reach the other sessions' },
       env: { kind: 'list', value: 'K=V', help: 'a variable of its environment; may be repeated' },
       cols: { kind: 'text', value: 'C', help: 'width in characters' },
       rows: { kind: 'text', value: 'R', help: 'height in lines' },

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ParsedParamsOf } from '../../../shared/protocol/methods.ts';
-import { writeAtomically } from '../../home/files.ts';
+import { readIfThere, writeAtomically } from '../../home/files.ts';
 import type { Home } from '../../home/home.ts';
+import { thisInstallation } from '../../process/installation.ts';
+import type { McpServer } from '../../workers/drivers/driver.ts';
 import { workerStart } from '../../workers/drivers/start.ts';
 
 type NewParams = ParsedParamsOf<'session.new'>;
@@ -10,12 +12,23 @@ type NewParams = ParsedParamsOf<'session.new'>;
 /** A worker's session keeps its own size: wide enough that little is wrapped. */
 const workerSize = { cols: 120, rows: 40 } as const;
 
+/** niia's own, as the worker's session sees it. The version that started the session stays as long as it lives. */
+const ownMcpServer: McpServer = {
+  name: 'niia',
+  command: process.execPath,
+  args: [thisInstallation.entry, 'mcp'],
+  variables: ['NIIA_HOME', 'NIIA_SESSION', 'NIIA_SESSION_TOKEN', 'NIIA_SOCKET'],
+};
+
 /** The request for a session with what its worker's driver adds. */
 export function withWorker(params: NewParams, home: Home): NewParams {
-  const { worker } = params;
+  const { worker, mcp = false } = params;
+  if (mcp && (worker === undefined || params.argv?.length)) {
+    throw new NiiaError('usage', 'only a worker that niia starts by its kind can be told of its MCP server');
+  }
   if (worker === undefined) return params;
   const words = params.args ?? [];
-  const start = params.argv?.length ? undefined : workerStart(worker, words);
+  const start = params.argv?.length ? undefined : workerStart(worker, words, mcp ? ownMcpServer : undefined);
   const size = worker === 'shell' ? {} : { ...workerSize, sizing: 'fixed' as const };
   const chosen = { ...size, ...withoutUndefined(params) };
   if (!start) return params.argv?.length ? chosen : { ...chosen, argv: words };
@@ -24,8 +37,9 @@ export function withWorker(params: NewParams, home: Home): NewParams {
   const set = (variable: string) => env[variable] !== undefined || process.env[variable] !== undefined;
   if (settings && !set(settings.variable) && !existsSync(settings.systemFile)) {
     home.folder('workers');
-    const file = home.path('workers', settings.file);
-    if (!existsSync(file)) writeAtomically(file, `${settings.content}\n`);
+    const file = home.path('workers', `${mcp ? 'mcp-' : ''}${settings.file}`);
+    const content = `${JSON.stringify(settings.content, null, 2)}\n`;
+    if (readIfThere(file) !== content) writeAtomically(file, content);
     env[settings.variable] = file;
   }
   return { ...chosen, argv: start.argv, env };

@@ -16,6 +16,11 @@ export const claude: Driver = {
       },
     ],
     env: { DISABLE_AUTOUPDATER: '1' },
+    // Its servers have its whole environment.
+    mcp: ({ name, command, args }) => [
+      '--mcp-config',
+      JSON.stringify({ mcpServers: { [name]: { type: 'stdio', command, args } } }),
+    ],
     install: 'Get it with: npm install --global @anthropic-ai/claude-code',
   },
   submit: {

@@ -21,6 +21,12 @@ export const codex: Driver = {
       },
     ],
     env: {},
+    // A list or a string of JSON is one of TOML, too.
+    mcp: ({ name, command, args, variables }) =>
+      Object.entries({ command, args, env_vars: variables }).flatMap(([key, value]) => [
+        '-c',
+        `mcp_servers.${name}.${key}=${JSON.stringify(value)}`,
+      ]),
     install: 'Get it with: npm install --global @openai/codex',
   },
   submit: {

@@ -23,6 +23,15 @@ export interface AskedOption {
   keys: string;
 }
 
+/** A server of the Model Context Protocol that a worker starts for itself and talks to on its stdin and stdout. */
+export interface McpServer {
+  name: string;
+  command: string;
+  args: readonly string[];
+  /** Variables of the worker's environment that it needs. */
+  variables: readonly string[];
+}
+
 /** How a program is started as a worker. */
 export interface StartRule {
   /** Looked up on the PATH of the session; undefined: the words that the user gives are the command. */
@@ -31,7 +40,9 @@ export interface StartRule {
   args: ReadonlyArray<{ words: readonly string[]; unless: readonly string[] }>;
   env: Readonly<Record<string, string>>;
   /** A file of settings that the program is pointed at by a variable, where nobody set that variable. */
-  settings?: { variable: string; file: string; content: string; systemFile: string };
+  settings?: { variable: string; file: string; content(mcp: McpServer | undefined): object; systemFile: string };
+  /** Words that tell it of an MCP server; `settings`: its settings do; undefined: it knows of no such servers. */
+  mcp?: ((server: McpServer) => readonly string[]) | 'settings';
   /** How to get the program. */
   install: string;
 }

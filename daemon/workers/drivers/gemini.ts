@@ -1,6 +1,6 @@
 import { numberedChoice } from './choices.ts';
 import { answerBlock } from './drawn-answer.ts';
-import type { Driver } from './driver.ts';
+import type { Driver, McpServer } from './driver.ts';
 import { boxAtCursor } from './input-box.ts';
 
 /** What stands in an empty box; it is drawn in a colour, not faint. */
@@ -16,9 +16,13 @@ export const gemini: Driver = {
     settings: {
       variable: 'GEMINI_CLI_SYSTEM_SETTINGS_PATH',
       file: 'gemini-settings.json',
-      content: JSON.stringify({ general: { enableAutoUpdate: false, enableAutoUpdateNotification: false } }),
+      content: (mcp) => ({
+        general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
+        ...(mcp && { mcpServers: { [mcp.name]: mcpSettings(mcp) } }),
+      }),
       systemFile: '/etc/gemini-cli/settings.json',
     },
+    mcp: 'settings',
     install: 'Get it with: npm install --global @google/gemini-cli',
   },
   submit: {
@@ -56,6 +60,10 @@ export const gemini: Driver = {
       margin: 0,
     }),
 };
+
+function mcpSettings({ command, args, variables }: McpServer): object {
+  return { command, args, env: Object.fromEntries(variables.map((name) => [name, `$${name}`])) };
+}
 
 /** Newer versions draw the command in a box of its own; older ones name it behind the tool. */
 function boxedCommand(rows: readonly string[]): string | null {

@@ -1,21 +1,25 @@
 import { NiiaError } from '../../../shared/errors.ts';
-import type { StartRule } from './driver.ts';
+import type { McpServer, StartRule } from './driver.ts';
 import { driverNamed } from './drivers.ts';
 
 export interface WorkerStart {
   argv: string[];
   env: Record<string, string>;
-  settings: StartRule['settings'];
+  settings: (Omit<NonNullable<StartRule['settings']>, 'content'> & { content: object }) | undefined;
   /** How to get the program, where its absence is no typing mistake. */
   install: string | undefined;
 }
 
 /**
  * The command of a worker with the user's own words. Undefined where the words are the command as they stand: with none,
- * the user's shell. Throws `usage` where a command must be given.
+ * the user's shell. `mcp`: a server that the worker is to know. Throws `usage` where a command must be given, or where
+ * the worker cannot be told of a server.
  */
-export function workerStart(worker: string, words: readonly string[]): WorkerStart | undefined {
+export function workerStart(worker: string, words: readonly string[], mcp?: McpServer): WorkerStart | undefined {
   const driver = driverNamed(worker);
+  if (mcp && !driver?.start.mcp) {
+    throw new NiiaError('usage', `a worker of the kind ${worker} cannot be told of an MCP server`);
+  }
   if (driver?.start.program === undefined) {
     if (words.length === 0 && worker !== 'shell') {
       throw new NiiaError(
@@ -26,8 +30,14 @@ export function workerStart(worker: string, words: readonly string[]): WorkerSta
     }
     return undefined;
   }
-  const { program, args, env, settings, install } = driver.start;
+  const { program, args, env, settings, install, mcp: tell } = driver.start;
   const given = (word: string): boolean => words.some((one) => one === word || one.startsWith(`${word}=`));
   const own = args.flatMap(({ words: ours, unless }) => (unless.some(given) ? [] : ours));
-  return { argv: [program, ...own, ...words], env: { ...env }, settings, install };
+  const told = mcp && typeof tell === 'function' ? tell(mcp) : [];
+  return {
+    argv: [program, ...own, ...told, ...words],
+    env: { ...env },
+    settings: settings && { ...settings, content: settings.content(mcp) },
+    install,
+  };
 }

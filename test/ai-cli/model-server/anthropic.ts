@@ -22,6 +22,7 @@ export const anthropic: Dialect = {
       api: 'anthropic',
       prompt: prompts.at(-1) ?? '',
       toolResult: result !== undefined && !prompted ? textOf(field(result, 'content')) : undefined,
+      tools,
       shellTool: tools.find((name) => name === 'Bash'),
     };
   },

@@ -24,6 +24,7 @@ export const gemini: Dialect = {
       api: 'gemini',
       prompt: prompts.at(-1) ?? '',
       toolResult: result === undefined ? undefined : JSON.stringify(field(result, 'response')),
+      tools,
       shellTool: tools.find((name) => name === 'run_shell_command'),
     };
   },

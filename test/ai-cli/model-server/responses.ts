@@ -24,6 +24,7 @@ export const responses: Dialect = {
           ? output
           : JSON.stringify(output)
         : undefined,
+      tools,
       shellTool: shellTools.find((name) => tools.includes(name)),
     };
   },

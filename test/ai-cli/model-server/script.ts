@@ -5,6 +5,8 @@ export interface Turn {
   prompt: string;
   /** What came of the command that the model asked for, where that is what the request brings. */
   toolResult: string | undefined;
+  /** Names of all tools that the CLI offers. */
+  tools: readonly string[];
   /** The name by which a shell command is asked for; undefined: the CLI offers none. */
   shellTool: string | undefined;
 }

@@ -82,6 +82,19 @@ describe('starting a worker', () => {
     expect(workerStart('gemini', [])?.argv).toEqual(['gemini', '--approval-mode', 'default']);
   });
 
+  it('tells it of an MCP server in its own way, and refuses where there is none', () => {
+    const server = { name: 'niia', command: '/a "b"/node', args: ['x', 'mcp'], variables: ['NIIA_HOME'] };
+    expect(workerStart('codex', ['y'], server)?.argv.slice(-7)).toEqual([
+      ...['-c', 'mcp_servers.niia.command="/a \\"b\\"/node"', '-c', 'mcp_servers.niia.args=["x","mcp"]'],
+      ...['-c', 'mcp_servers.niia.env_vars=["NIIA_HOME"]', 'y'],
+    ]);
+    expect(workerStart('claude', [], server)?.argv.at(-2)).toBe('--mcp-config');
+    expect(workerStart('gemini', [], server)?.settings?.content).toMatchObject({
+      mcpServers: { niia: { args: ['x', 'mcp'], env: { NIIA_HOME: '$NIIA_HOME' } } },
+    });
+    expect(() => workerStart('shell', [], server)).toThrow(/MCP/);
+  });
+
   it('takes the words as they stand for everything else, of which some need them', () => {
     expect(workerStart('shell', [])).toBeUndefined();
     expect(workerStart('exec', ['wc', '-l'])).toBeUndefined();
