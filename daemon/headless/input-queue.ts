@@ -16,34 +16,41 @@ export class InputQueue {
   #timer: NodeJS.Timeout | undefined;
   #retryMs = firstRetryMs;
   #waiters: Array<() => void> = [];
-  /** Input of others while one has the terminal to itself. */
+  /** Input of others while one has the terminal to itself; none of it is among what waits for the program. */
   #heldBack: Uint8Array[] | undefined;
+  #heldBytes = 0;
 
   /** `write` takes what it can of the bytes and says how many. */
   constructor(write: (bytes: Uint8Array) => number) {
     this.#write = write;
   }
 
+  /** Bytes that the program was offered and has not taken. */
   get waitingBytes(): number {
     return this.#waitingBytes;
   }
 
+  get #queuedBytes(): number {
+    return this.#waitingBytes + this.#heldBytes;
+  }
+
   /** Types all of `bytes` or, when too much waits already, none: `busy`. */
   typeAll(bytes: Uint8Array): void {
-    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes.length > mostQueued) {
+    const queued = this.#queuedBytes;
+    if (queued > 0 && queued + bytes.length > mostQueued) {
       throw new NiiaError(
         'busy',
-        `the session's program is not reading: ${this.#waitingBytes} bytes of input wait for it`,
+        `the session's program is not reading: ${queued} bytes of input wait for it`,
         'Write again once it reads, or interrupt it.',
       );
     }
-    this.#push(bytes);
+    this.#holdOrPush(bytes);
   }
 
   /** Types `bytes`, once there is room for them; a promise while its caller shall send no more. */
   typeAtPace(bytes: Uint8Array): undefined | Promise<void> {
-    this.#push(bytes);
-    if (this.#waitingBytes <= mostQueued / 2) return undefined;
+    this.#holdOrPush(bytes);
+    if (this.#queuedBytes <= mostQueued / 2) return undefined;
     return new Promise((resolve) => this.#waiters.push(resolve));
   }
 
@@ -59,20 +66,15 @@ export class InputQueue {
       release: () => {
         const held = this.#heldBack ?? [];
         this.#heldBack = undefined;
-        for (const bytes of held) {
-          this.#waitingBytes -= bytes.length;
-          this.#push(bytes);
-        }
+        this.#heldBytes = 0;
+        for (const bytes of held) this.#push(bytes);
       },
     };
   }
 
   /** Types `bytes` whoever has the terminal: what a terminal itself answers to its program. */
   urgent(bytes: Uint8Array): void {
-    const held = this.#heldBack;
-    this.#heldBack = undefined;
     this.#push(bytes);
-    this.#heldBack = held;
   }
 
   /** Nothing more can be typed; what waits is dropped. */
@@ -81,17 +83,23 @@ export class InputQueue {
     this.#timer = undefined;
     this.#waiting = [];
     this.#heldBack = undefined;
+    this.#heldBytes = 0;
     this.#waitingBytes = 0;
     for (const wake of this.#waiters.splice(0)) wake();
+  }
+
+  #holdOrPush(bytes: Uint8Array): void {
+    if (!this.#heldBack) {
+      this.#push(bytes);
+      return;
+    }
+    this.#heldBack.push(bytes);
+    this.#heldBytes += bytes.length;
   }
 
   #push(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.#waitingBytes += bytes.length;
-    if (this.#heldBack) {
-      this.#heldBack.push(bytes);
-      return;
-    }
     this.#waiting.push(bytes);
     if (this.#timer === undefined) this.#offer();
   }
@@ -110,6 +118,6 @@ export class InputQueue {
       }
       this.#waiting.shift();
     }
-    if (this.#waitingBytes <= mostQueued / 2) for (const wake of this.#waiters.splice(0)) wake();
+    if (this.#queuedBytes <= mostQueued / 2) for (const wake of this.#waiters.splice(0)) wake();
   }
 }

@@ -147,6 +147,29 @@ describe('a shell as a worker', () => {
     const { lines } = await running.ask('session.read', { session });
     expect(lines).toEqual(['$ echo draft', 'draft', '$ echo mine', 'mine', '$ ']);
   });
+
+  test('is given its Enter before what a person types meanwhile, and then that [WORK-5]', async () => {
+    const running = await start();
+    const { session } = await running.ask('session.new', {
+      ...{ worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] },
+      env: { PS1: '$ ' },
+    });
+    const params = { session, id: '1', until: 'finished' } as const;
+    const call = typedCall(running.peer, 'session.prompt', params, bodyOf('echo mine'));
+    const theirs = new Promise<void>((resolve, reject) => {
+      call.onEvent(({ receipt }) => {
+        if (receipt.state !== 'typed' || receipt.submittedAt !== null) return;
+        running.write(session, 'echo theirs\r').then(() => resolve(), reject);
+      });
+    });
+    expect(await call.result).toMatchObject({ state: 'finished' });
+    await theirs;
+    await running.ask('session.wait', { session, until: { type: 'match', pattern: '^theirs', since: 0 } });
+    const { lines } = await running.ask('session.read', { session });
+    expect(lines.filter((line) => /^(\$ echo|mine|theirs)/.test(line))).toEqual([
+      ...['$ echo mine', 'mine', '$ echo theirs', 'theirs'],
+    ]);
+  });
 });
 
 describe('questions', () => {

@@ -158,6 +158,23 @@ describe('the queue of input', () => {
     expect(queue.waitingBytes).toBe(0);
     expect(queue.typeAtPace(Buffer.from('z'))).toBeUndefined();
   });
+
+  test('holds back what others type while one has the terminal, and does not count it as unread', () => {
+    const typed: string[] = [];
+    const queue = new InputQueue((bytes) => {
+      typed.push(Buffer.from(bytes).toString());
+      return bytes.length;
+    });
+    const turn = queue.takeOver();
+    turn.type(Buffer.from('mine'));
+    queue.typeAll(Buffer.from('theirs'));
+    expect(queue.waitingBytes).toBe(0);
+    turn.type(Buffer.from('\r'));
+    expect(() => queue.typeAll(Buffer.alloc(1 << 20))).toThrow(expect.objectContaining({ code: 'busy' }));
+    turn.release();
+    expect(typed).toEqual(['mine', '\r', 'theirs']);
+    queue.typeAll(Buffer.alloc(1 << 20));
+  });
 });
 
 test('a command line reads as one would type it', () => {
