@@ -7,7 +7,7 @@ const longestCommand = 4096;
 
 /**
  * The policy that answers a question: the first that denies, else the first that allows, else none. A command that the
- * screen shows cut off is not allowed by any.
+ * screen shows cut off, or in several lines, is not allowed by any.
  */
 export function policyFor(question: Question, policies: readonly ApprovalPolicy[]): ApprovalPolicy | undefined {
   const meant = policies.filter(
@@ -28,8 +28,12 @@ function matches(policy: ApprovalPolicy, question: Question): boolean {
   const text = policy.about === 'command' ? question.command : question.question;
   if (text === null || text === '') return false;
   if (policy.effect === 'allow' && (text.length > longestCommand || isCut(text))) return false;
+  if (policy.effect === 'allow' && policy.about === 'command' && lineBreak.test(text)) return false;
   return compiled(policy).test(text.slice(0, longestCommand * 4));
 }
+
+/** `\s` and negated classes match them: that a command has several lines is not for the pattern to say. */
+const lineBreak = /[\n\v\f\r\u0085\u2028\u2029]/;
 
 function isCut(text: string): boolean {
   return /…|\.\.\.\s*$|\+\d+ lines/.test(text);
@@ -37,7 +41,6 @@ function isCut(text: string): boolean {
 
 function compiled({ pattern, effect, name }: ApprovalPolicy): RegExp {
   try {
-    // Without `m` and `s`: an allowed command is one line, unless the pattern says otherwise.
     return new RegExp(effect === 'allow' ? `^(?:${pattern})$` : pattern, 'u');
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);

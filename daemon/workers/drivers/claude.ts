@@ -53,11 +53,11 @@ export const claude: Driver = {
     }),
 };
 
-/** It stands between two dashed rules. */
+/** It stands between two dashed rules; where there are more, one of them may be the command's own. */
 function dashedCommand(rows: readonly string[]): string | null {
   const rules = rows.flatMap((row, y) => (/^╌{10}/.test(row) ? [y] : []));
   const [top, bottom] = rules;
-  if (top === undefined || bottom === undefined) return null;
+  if (top === undefined || bottom === undefined || rules.length > 2) return null;
   return (
     rows
       .slice(top + 1, bottom)

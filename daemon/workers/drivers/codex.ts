@@ -44,7 +44,7 @@ export const codex: Driver = {
       option: /^\s*(?<mark>›)?\s*(?<number>\d+)\. (?<label>\S.*)$/,
       bare: (row) => row,
       top: /^[•■✔✗⚠─]|^› /,
-      command: (above) => commandAfter(above, /^\s*\$ /),
+      command: askedCommand,
     }),
   interrupt: '\x1b',
   leave: '/quit',
@@ -60,14 +60,21 @@ export const codex: Driver = {
     }),
 };
 
-/** The row after a prompt sign, with the rows that a long command goes on in; none are guessed at. */
-export function commandAfter(rows: readonly string[], sign: RegExp): string | null {
+const askedAbove = /^ {2}Would you like to run the following command\?$/;
+const sign = /^ {2}\$ /;
+
+/**
+ * The command, where it is plain which of the rows it is: the model chooses the words of the reason above it and of the
+ * command itself, and could draw a harmless one. Null where a second row has the sign, where anything else stands
+ * between it and the options, or where the question's beginning has scrolled off.
+ */
+export function askedCommand(rows: readonly string[]): string | null {
   const at = rows.findIndex((row) => sign.test(row));
-  if (at < 0) return null;
-  const command = [(rows[at] ?? '').replace(sign, '')];
-  for (const row of rows.slice(at + 1)) {
-    if (row.trim() === '') break;
-    command.push(row.trim());
-  }
-  return command.join('\n').trim();
+  if (at < 0 || rows.findLastIndex((row) => sign.test(row)) !== at) return null;
+  if (!rows.slice(0, at).some((row) => askedAbove.test(row.trimEnd()))) return null;
+  const [first = '', ...below] = rows.slice(at);
+  const length = below.findIndex((row) => row.trim() === '');
+  if (length < 0 || below.slice(length).some((row) => row.trim() !== '')) return null;
+  const more = below.slice(0, length).map((row) => row.trim());
+  return [first.replace(sign, ''), ...more].join('\n').trim();
 }

@@ -65,12 +65,12 @@ function mcpSettings({ command, args, variables }: McpServer): object {
   return { command, args, env: Object.fromEntries(variables.map((name) => [name, `$${name}`])) };
 }
 
-/** Newer versions draw the command in a box of its own; older ones name it behind the tool. */
+/** Newer versions draw the command in a box of its own; older ones name it behind the tool, in a row like no other. */
 function boxedCommand(rows: readonly string[]): string | null {
   const framed = rows
     .filter((row) => /^\s*│ /.test(row))
     .map((row) => row.replace(/^\s*│ ?/, '').replace(/\s*│\s*$/, ''));
   if (framed.length > 0) return framed.join('\n').trim();
-  const tool = rows.map((row) => /^\s*\?\s+Shell\s+(\S.*)$/.exec(row)?.[1]).find((found) => found !== undefined);
-  return tool?.trim() ?? null;
+  const [tool, another] = rows.flatMap((row) => /^\s*\?\s+Shell\s+(\S.*)$/.exec(row)?.[1] ?? []);
+  return another === undefined ? (tool?.trim() ?? null) : null;
 }

@@ -25,6 +25,18 @@ describe('policies of approval', () => {
     }
   });
 
+  it.each(['git diff [^;&|]*', 'git\\sdiff[\\s\\S]*'])(
+    'allow no command of several lines, although %s would match it [WORK-8]',
+    (pattern) => {
+      const policies = [policy('allow', pattern)];
+      expect(policyFor(question('git diff x'), policies)?.effect).toBe('allow');
+      for (const end of ['\n', '\r', '\u2028', '\v']) {
+        expect(policyFor(question(`git diff x${end}rm -rf ~`), policies)).toBeUndefined();
+        expect(policyFor(question(`git diff x${end}rm -rf ~`), [policy('deny', 'rm -rf')])?.effect).toBe('deny');
+      }
+    },
+  );
+
   it('deny before they allow, and by a part', () => {
     const policies = [policy('allow', '.*'), policy('deny', 'rm -rf')];
     expect(policyFor(question('cd / && rm -rf x'), policies)?.effect).toBe('deny');
