@@ -111,6 +111,15 @@ export class StateTracking {
     this.#judge();
   }
 
+  /** It waits for a person again, with another question, and was not seen to do anything else in between. */
+  askedAnew(): void {
+    const known = this.#known;
+    if (known.state !== 'blocked' || this.#closed) return;
+    const since = Math.max(Date.now(), Date.parse(known.stateSince) + 1);
+    this.#known = { ...known, stateSince: new Date(since).toISOString() };
+    this.#options.changed();
+  }
+
   /** What a viewer types, without the answer that its own terminal gives to a question that has been answered. */
   withoutAnswer(bytes: Uint8Array): Uint8Array {
     if (performance.now() - this.#answeredAt > answerAgainMs || bytes.length < answer.length) return bytes;

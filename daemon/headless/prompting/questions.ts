@@ -4,7 +4,8 @@ import type { ResultOf } from '../../../shared/protocol/methods.ts';
 import type { Question } from '../../../shared/protocol/worker-methods.ts';
 import { anyQuestion } from '../../workers/drivers/any-question.ts';
 import { chosen } from '../../workers/drivers/choices.ts';
-import type { AskedOption, AskedQuestion, Driver } from '../../workers/drivers/driver.ts';
+import type { AskedQuestion, Driver } from '../../workers/drivers/driver.ts';
+import type { Look } from '../screen-messages.ts';
 import type { Session } from '../session.ts';
 import { driverOf } from './prompt-desk.ts';
 
@@ -13,14 +14,18 @@ const goneWithinMs = 8000;
 /** A question is drawn within this time of its program saying that it asks. */
 const drawnWithinMs = 1500;
 const betweenLooksMs = 40;
-/** A key that chose nothing by now only moved the selection, if anything. */
-const keyTakesMs = 700;
-const down = '\x1b[B';
 const keysKept = 1024;
 
 interface Asked {
   shown: Question;
   asked: AskedQuestion | undefined;
+  /** How the screen around it looked. */
+  around: Around;
+}
+
+interface Around {
+  size: string;
+  words: string;
 }
 
 type ApproveResult = ResultOf<'session.approve'>;
@@ -30,7 +35,7 @@ export async function questionOf(session: Session, machine: string): Promise<Ask
   const before = session.state();
   if (before.state !== 'blocked') return undefined;
   const driver = driverOf(session);
-  const asked = await settledQuestion(session, driver);
+  const { asked, around } = await settledQuestion(session, driver);
   const known = session.state();
   if (known.state !== 'blocked') return undefined;
   const { id: sessionId, name: sessionName } = session;
@@ -40,20 +45,29 @@ export async function questionOf(session: Session, machine: string): Promise<Ask
   const id = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 12);
   const worker = session.meta.worker ?? (driver.name === 'generic' ? null : driver.name);
   const shown = { id, session: sessionId, machine, sessionName, worker, question, command: asked?.command ?? null };
-  return { shown: { ...shown, options, since: known.stateSince }, asked };
+  return { shown: { ...shown, options, since: known.stateSince }, asked, around };
 }
 
 /** What is asked, once two looks in a row show the same: programs say that they ask before they have drawn what. */
-async function settledQuestion(session: Session, driver: Driver): Promise<AskedQuestion | undefined> {
+async function settledQuestion(session: Session, driver: Driver): Promise<Pick<Asked, 'asked' | 'around'>> {
   const until = performance.now() + drawnWithinMs;
   let last: string | undefined;
   for (;;) {
-    const asked = ask(driver, await session.look());
+    const look = await session.look();
+    const asked = ask(driver, look);
     const text = JSON.stringify([asked?.question, asked?.command, asked?.options.map(({ label }) => label)]);
-    if ((asked && text === last) || performance.now() >= until || session.state().state !== 'blocked') return asked;
+    if ((asked && text === last) || performance.now() >= until || session.state().state !== 'blocked') {
+      return { asked, around: aroundOf(look, asked) };
+    }
     last = text;
     await changed(session, betweenLooksMs);
   }
+}
+
+/** The words above a question: what counts its seconds or only moves is none. */
+function aroundOf({ cols, rows }: Look, asked: AskedQuestion | undefined): Around {
+  const above = rows.slice(0, asked?.top ?? rows.length).join('\n');
+  return { size: `${cols} ${rows.length}`, words: (above.match(/\p{L}{2,}/gu) ?? []).join(' ') };
 }
 
 function ask(driver: Driver, look: Parameters<Driver['question']>[0]): AskedQuestion | undefined {
@@ -115,48 +129,21 @@ export class Approvals {
       const choices = found.shown.options.map(({ number, label }) => `${number}. ${label}`).join('; ');
       throw new NiiaError('usage', `"${option}" is none, or more than one, of its options`, choices);
     }
+    this.#remember(id);
     // From the check to the key nothing else happens in this process: nobody can answer in between.
     const terminal = session.takeOver();
-    this.#remember(id);
-    try {
-      terminal.type(Buffer.from(choice.keys));
-      await this.#untilGone(session, machine, id, choice, (keys) => terminal.type(Buffer.from(keys)));
-    } finally {
-      terminal.release();
+    terminal.type(Buffer.from(choice.keys));
+    terminal.release();
+    const over = untilOver(session, machine, found);
+    if (!(await within(goneWithinMs, over))) {
+      throw new NiiaError(
+        'outcome_unknown',
+        `the answer to ${id} was typed, and the question still stands on the screen`,
+        `Look at it: niia read --session ${session.id}`,
+      );
     }
     const { number, label, means } = choice;
     return { session: session.id, machine, id, option: { number, label, means }, state: session.state().state };
-  }
-
-  /** Where the key only moved the selection, or did nothing, the option is gone to and chosen as a person would. */
-  async #untilGone(
-    session: Session,
-    machine: string,
-    id: string,
-    choice: AskedOption,
-    type: (keys: string) => void,
-  ): Promise<void> {
-    const until = performance.now() + goneWithinMs;
-    let typedAt = performance.now();
-    let entered = false;
-    while (session.live) {
-      const now = await questionOf(session, machine);
-      if (now?.shown.id !== id) return;
-      if (performance.now() >= until) break;
-      const selected = now.asked?.options.find((one) => one.selected)?.number;
-      if (performance.now() - typedAt >= keyTakesMs && selected !== undefined && !entered) {
-        entered = selected === choice.number;
-        type(entered ? '\r' : down);
-        typedAt = performance.now();
-      }
-      await changed(session, Math.min(until, typedAt + keyTakesMs) - performance.now());
-    }
-    if (!session.live) return;
-    throw new NiiaError(
-      'outcome_unknown',
-      `the answer to ${id} was typed, and the question still stands on the screen`,
-      `Look at it: niia read --session ${session.id}`,
-    );
   }
 
   #remember(id: string): void {
@@ -166,19 +153,50 @@ export class Approvals {
   }
 }
 
+/**
+ * Resolves when an answered question is over: its screen has changed. Nothing more is typed: a further key could answer
+ * the next question. Where that is asked at once, and word for word the same, it is known as another one from then on.
+ */
+async function untilOver(session: Session, machine: string, { shown, around }: Asked): Promise<void> {
+  let before = around;
+  while (session.live) {
+    const now = await questionOf(session, machine).catch((error: unknown) => {
+      if (session.live) throw error;
+      return undefined;
+    });
+    if (now?.shown.id !== shown.id) break;
+    if (now.around.size !== before.size) before = now.around;
+    else if (now.around.words !== before.words) break;
+    await changed(session);
+  }
+  if (session.state().stateSince === shown.since) session.tracking?.askedAnew();
+}
+
+async function within(ms: number, over: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([over.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function gone(id: string, what: string): NiiaError {
   return new NiiaError('fenced', `the question ${id} ${what}`, 'See what waits now: niia approvals');
 }
 
-/** Resolves when something was drawn or the state is another, at the latest after `ms`. */
-export async function changed(session: Session, ms: number): Promise<void> {
+/** Resolves when something was drawn or the state is another, at the latest after `ms`, where that is given. */
+async function changed(session: Session, ms?: number): Promise<void> {
   await new Promise<void>((resolve) => {
     const done = () => {
       clearTimeout(timer);
       unfollow();
       resolve();
     };
-    const timer = setTimeout(done, Math.max(20, ms));
+    const timer = ms === undefined ? undefined : setTimeout(done, ms);
     const unfollow = session.follow({ output: done, stateChanged: done, ended: done });
   });
 }

@@ -45,6 +45,7 @@ export function numberedChoice(rows: readonly string[], style: ChoiceStyle): Ask
   return {
     question: tidy(above),
     command: style.command(above),
+    top,
     options: options.map((option) => ({ ...option, means: meaning(option.label) })),
   };
 }

@@ -11,6 +11,8 @@ export interface AskedQuestion {
   question: string;
   command: string | null;
   options: AskedOption[];
+  /** The first row that belongs to it. */
+  top: number;
 }
 
 export interface AskedOption {

@@ -34,5 +34,6 @@ export function lineQuestion({ rows, cursor }: ScreenLook): AskedQuestion | unde
     ...{ number, label: word.toLowerCase(), means, selected: word !== word.toLowerCase() },
     keys: `${word.toLowerCase()}\r`,
   });
-  return { question: row.trim(), command: null, options: [option(1, yes, 'allow'), option(2, no, 'deny')] };
+  const options = [option(1, yes, 'allow'), option(2, no, 'deny')];
+  return { question: row.trim(), command: null, options, top: cursor.y };
 }

@@ -176,10 +176,10 @@ describe('questions', () => {
   // A program of its own: at its own prompt a shell asks nothing.
   const asks = `sh -c 'printf "Go on? [y/n] "; read a; echo "said $a"; printf "Sure? [y/n] "; read b; echo "and $b"; sleep 5'`;
 
-  async function asked({ ask }: Running) {
+  async function asked({ ask }: Running, command = asks) {
     const { session } = await ask('session.new', { worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] });
     await ask('session.wait', { session, until: { type: 'state', state: 'idle' } });
-    await ask('session.prompt', { session, id: 'q', until: 'submitted' }, bodyOf(asks));
+    await ask('session.prompt', { session, id: 'q', until: 'submitted' }, bodyOf(command));
     await ask('session.wait', { session, until: { type: 'state', state: 'blocked' } });
     const { questions } = await ask('session.approvals', {});
     return { session, question: questions[0] };
@@ -201,6 +201,36 @@ describe('questions', () => {
     const screen = (await running.ask('session.read', { session })).lines.join('\n');
     expect(screen.match(/^said/gm)).toHaveLength(1);
     expect(screen).not.toMatch(/^and/m);
+  });
+
+  test('are others when they are asked again word for word, without a moment of anything else [WORK-6]', async () => {
+    const running = await start();
+    const { ask } = running;
+    const again = `sh -c 'printf "Go on? [y/n] "; read a; printf "Go on? [y/n] "; read b; echo "said $a$b"; sleep 5'`;
+    const { session, question } = await asked(running, again);
+    const [first] = (await ask('session.list', {})).sessions;
+    await ask('session.approve', { session, id: question?.id ?? '', option: 'allow' });
+    const [second] = (await ask('session.approvals', {})).questions;
+    expect(second).toMatchObject({ question: question?.question });
+    expect(second?.id).not.toBe(question?.id);
+    // Whoever answers by policy is told of it as of another.
+    expect((await ask('session.list', {})).sessions[0]?.stateSince).not.toBe(first?.stateSince);
+    await ask('session.approve', { session, id: second?.id ?? '', option: 'deny' });
+    await ask('session.wait', { session, until: { type: 'match', pattern: 'said yn', since: 0 } });
+  });
+
+  test('get the key of their answer and no other, though they stay where they are', async () => {
+    const running = await start();
+    const keys = join(running.home.root, 'keys');
+    const blocked = '\\033]7501;state=blocked:app=codex:kind=permission\\033\\\\';
+    const rows = ['• Running it', '', '  Go on?', '', '› 1. Yes, proceed (y)', '  2. No (esc)', ''].join('\\r\\n');
+    const script = `stty raw -echo; printf '${blocked}${rows}'; exec cat > '${keys}'`;
+    const { session } = await running.ask('session.new', { worker: 'codex', argv: ['/bin/sh', '-c', script] });
+    await running.ask('session.wait', { session, until: { type: 'state', state: 'blocked' } });
+    const [question] = (await running.ask('session.approvals', {})).questions;
+    const answered = running.ask('session.approve', { session, id: question?.id ?? '', option: 'deny' });
+    await expect(answered).rejects.toMatchObject({ code: 'outcome_unknown' });
+    expect(readFileSync(keys, 'utf8')).toBe('2');
   });
 
   test('refuse prompts, and answers of viewers', async () => {
