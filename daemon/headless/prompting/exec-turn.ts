@@ -30,9 +30,12 @@ export async function execTurn(
   signal: AbortSignal,
 ): Promise<TurnEnd> {
   if (signal.aborted) throw NiiaError.from(signal.reason);
+  const ended: TurnEnd = { is: 'failed', why: 'the session ended before its command was run' };
+  if (!session.live) return ended;
   await events.typing();
   const answer = await open(answerFile(session, prompt.id), 'w', 0o600);
   try {
+    if (!session.live) return ended;
     show(session, `> ${prompt.text.slice(0, shownPrompt)}\n`);
     session.tracking?.report({ state: 'busy', message: 'its command runs' });
     const child = start(command);
@@ -43,7 +46,6 @@ export async function execTurn(
         group('SIGHUP');
         setTimeout(() => group('SIGKILL'), killAfterMs).unref();
       },
-      typed: () => undefined,
     });
     const interrupted = onInterrupt(session, () => group('SIGINT'));
     const exited = new Promise<{ code: number | null; name: string | null }>((resolve, reject) => {

@@ -33,19 +33,33 @@ export async function prompted(
 ): Promise<PromptReceipt> {
   const { id, queue = true } = call.params;
   const prompts = await desk.of(session);
-  if (call.body.length === 0) {
-    if (!prompts.get(id)) throw new NiiaError('usage', `the session ${session.id} has no prompt ${id}`);
-  } else {
-    const text = promptText(call.body);
-    if (who.session === session.id) {
-      throw new NiiaError('usage', `${session.id} is the session that asks: it would wait for itself`);
+  // From now on whoever gives it up leaves it to this asker.
+  const release = prompts.claim(id);
+  let waits = false;
+  try {
+    if (call.body.length > 0) {
+      const text = promptText(call.body);
+      if (who.session === session.id) {
+        throw new NiiaError('usage', `${session.id} is the session that asks: it would wait for itself`);
+      }
+      if (call.params.careful) refuseForWorkers(session, text.text);
+      if (!prompts.get(id)) await refuseIfNotReady(session, prompts, queue, machine);
+      if (call.signal.aborted) throw NiiaError.from(call.signal.reason);
+      await prompts.accept(id, text, who.id);
+      waits = true;
+    } else if (!(await prompts.find(id))) {
+      throw new NiiaError('usage', `the session ${session.id} has no prompt ${id}`);
     }
-    if (call.params.careful) refuseForWorkers(session, text.text);
-    if (!prompts.get(id)) await refuseIfNotReady(session, prompts, queue, machine);
-    if (call.signal.aborted) throw NiiaError.from(call.signal.reason);
-    await prompts.accept(id, text, who.id);
+    return settled(await reached(session, prompts, call, until, machine));
+  } catch (cause) {
+    release();
+    const error = NiiaError.from(cause);
+    // A connection that broke comes back with the same id; whoever gave up does not. Who only asks about it has no say.
+    if (waits && error.code !== 'link_lost') prompts.withdraw(id);
+    throw error;
+  } finally {
+    release();
   }
-  return await reached(session, prompts, call, until, machine);
 }
 
 /** Commands of the program's own, and of the shell behind it. */
@@ -71,10 +85,12 @@ async function refuseIfNotReady(
   machine: string,
 ): Promise<void> {
   if (!session.live) throw session.endedError();
+  // One that may wait is refused only for a question that stands for a while.
+  if (queue) return;
   const question = await questionOf(session, machine);
   if (question) throw needsApproval(question.shown, '; nothing was typed');
   const { state, evidence } = session.state();
-  if (queue || (!prompts.busy && (state === 'idle' || state === 'starting'))) return;
+  if (!prompts.busy && (state === 'idle' || state === 'starting')) return;
   const why = prompts.busy ? 'another prompt is before this one' : `it is ${state} (${evidence})`;
   throw new NiiaError(
     'busy',
@@ -132,13 +148,7 @@ async function reached(
         },
       });
       lookForQuestion();
-    }).then((receipt) => settled(receipt));
-  } catch (cause) {
-    unwatch();
-    const error = NiiaError.from(cause);
-    // A connection that broke comes back with the same id; whoever gave up does not.
-    if (error.code !== 'link_lost') prompts.withdraw(id);
-    throw error;
+    });
   } finally {
     clearTimeout(timer);
     unwatch();

@@ -129,9 +129,9 @@ export class Approvals {
       const choices = found.shown.options.map(({ number, label }) => `${number}. ${label}`).join('; ');
       throw new NiiaError('usage', `"${option}" is none, or more than one, of its options`, choices);
     }
-    this.#remember(id);
     // From the check to the key nothing else happens in this process: nobody can answer in between.
     const terminal = session.takeOver();
+    this.#remember(id);
     terminal.type(Buffer.from(choice.keys));
     terminal.release();
     const over = untilOver(session, machine, found);

@@ -1,11 +1,9 @@
 import { NiiaError } from '../../../shared/errors.ts';
 import type { PromptReceipt } from '../../../shared/protocol/worker-methods.ts';
 import { Log } from '../../home/log.ts';
-import type { Driver } from '../../workers/drivers/driver.ts';
 import type { PromptEntry, PromptRecord } from '../../workers/prompt/prompt-record.ts';
 import { afterLoss, applyEntry, receiptOf } from '../../workers/prompt/prompt-record.ts';
 import type { PromptText } from '../../workers/prompt/prompt-text.ts';
-import type { Session } from '../session.ts';
 import { PromptJournal } from './prompt-journal.ts';
 import type { TurnEnd, TurnEvents } from './terminal-turn.ts';
 
@@ -13,6 +11,15 @@ import type { TurnEnd, TurnEvents } from './terminal-turn.ts';
 const mostQueued = 256;
 /** Finished prompts whose state is remembered. */
 const remembered = 4096;
+
+/** What is needed of the session whose prompts they are. */
+export interface PromptedSession {
+  readonly id: string;
+  readonly live: boolean;
+  readonly folder: { readonly path: string };
+  readonly log: { readonly end: number };
+  endedError(): NiiaError;
+}
 
 export type RunTurn = (record: PromptRecord, events: TurnEvents, signal: AbortSignal) => Promise<TurnEnd>;
 
@@ -24,15 +31,19 @@ export interface Waiter {
 
 interface Active {
   record: PromptRecord;
+  /** Once it is aborted nothing of the prompt is typed any more. */
   withdraw: AbortController;
+  /** It is too late to withdraw it: something may be typed. */
+  typing: boolean;
   waitsFor: string | null;
+  over: Promise<void>;
 }
 
 const log = new Log('prompts');
 
 /** The prompts of one session: each typed once, one after the other, whatever is asked again. */
 export class SessionPrompts {
-  readonly session: Session;
+  readonly session: PromptedSession;
   readonly #machine: string;
   readonly #journal: PromptJournal;
   readonly #records = new Map<string, PromptRecord>();
@@ -43,7 +54,7 @@ export class SessionPrompts {
   readonly #accepting = new Map<string, Promise<void>>();
   #active: Active | undefined;
 
-  private constructor(session: Session, machine: string, journal: PromptJournal, run: RunTurn) {
+  private constructor(session: PromptedSession, machine: string, journal: PromptJournal, run: RunTurn) {
     this.session = session;
     this.#machine = machine;
     this.#journal = journal;
@@ -51,7 +62,7 @@ export class SessionPrompts {
   }
 
   /** Takes over what an earlier server wrote: what it left open is settled, and never typed again. */
-  static async load(session: Session, machine: string, run: RunTurn): Promise<SessionPrompts> {
+  static async load(session: PromptedSession, machine: string, run: RunTurn): Promise<SessionPrompts> {
     const journal = new PromptJournal(session.folder.path);
     const prompts = new SessionPrompts(session, machine, journal, run);
     for (const entry of await journal.load()) applyEntry(prompts.#records, entry);
@@ -63,6 +74,12 @@ export class SessionPrompts {
   }
 
   get(id: string): PromptRecord | undefined {
+    return this.#records.get(id);
+  }
+
+  /** As `get`, once it is sure that the prompt is not being taken back. */
+  async find(id: string): Promise<PromptRecord | undefined> {
+    await this.#takenBack(id);
     return this.#records.get(id);
   }
 
@@ -80,6 +97,7 @@ export class SessionPrompts {
    * accepted nothing, where it could not be written down.
    */
   async accept(id: string, { text, removed }: PromptText, owner: string): Promise<PromptRecord> {
+    await this.#takenBack(id);
     const known = this.#records.get(id);
     if (known) {
       await this.#accepting.get(id);
@@ -122,6 +140,11 @@ export class SessionPrompts {
     return record;
   }
 
+  /** Keeps a prompt, also one that is only about to be accepted, from being withdrawn until the returned function is called. */
+  claim(id: string): () => void {
+    return this.watch(id, { told: () => undefined });
+  }
+
   /** Calls `waiter` at every change of the prompt, now included, until the returned function is called. */
   watch(id: string, waiter: Waiter): () => void {
     const waiters = this.#waiters.get(id) ?? new Set();
@@ -130,8 +153,7 @@ export class SessionPrompts {
     const record = this.#records.get(id);
     if (record) waiter.told(this.receipt(record), this.#waitsFor(record));
     return () => {
-      waiters.delete(waiter);
-      if (waiters.size === 0) this.#waiters.delete(id);
+      if (waiters.delete(waiter) && waiters.size === 0) this.#waiters.delete(id);
     };
   }
 
@@ -142,9 +164,15 @@ export class SessionPrompts {
     if (index >= 0) {
       this.#queue.splice(index, 1);
       this.#withdrawn(id);
-    } else if (this.#active?.record.id === id) {
+    } else if (this.#active?.record.id === id && !this.#active.typing) {
       this.#active.withdraw.abort(new NiiaError('cancelled', 'nobody waits for the prompt any more'));
     }
+  }
+
+  /** Resolves when no prompt of this id is on its way out: whoever asks for it then gets it whole, or accepts it anew. */
+  async #takenBack(id: string): Promise<void> {
+    const active = this.#active;
+    if (active?.record.id === id && active.withdraw.signal.aborted) await active.over;
   }
 
   #same(record: PromptRecord, text: string): PromptRecord {
@@ -160,9 +188,10 @@ export class SessionPrompts {
     if (this.#active) return;
     const record = this.#queue.shift();
     if (!record) return;
-    const active: Active = { record, withdraw: new AbortController(), waitsFor: null };
+    const withdraw = new AbortController();
+    const active: Active = { record, withdraw, typing: false, waitsFor: null, over: Promise.resolve() };
     this.#active = active;
-    this.#turn(active)
+    active.over = this.#turn(active)
       .catch((error: unknown) => log.error('a prompt broke off', { session: this.session.id, id: record.id, error }))
       .finally(() => {
         this.#active = undefined;
@@ -176,8 +205,12 @@ export class SessionPrompts {
     const now = () => new Date().toISOString();
     const end = () => this.session.log.end;
     const events: TurnEvents = {
-      // Without this on disk nothing may be typed: a later server would take it for untouched.
-      typing: () => this.#note({ is: 'typing', id, at: now(), offset: end() }, 'must'),
+      typing: async () => {
+        active.withdraw.signal.throwIfAborted();
+        active.typing = true;
+        // Without this on disk nothing may be typed: a later server would take it for untouched.
+        await this.#note({ is: 'typing', id, at: now(), offset: end() }, 'must');
+      },
       typed: () => this.#note({ is: 'typed', id, at: now() }),
       submitted: () => this.#note({ is: 'submitted', id, at: now() }),
       waits: (waitsFor) => {
@@ -190,7 +223,7 @@ export class SessionPrompts {
     try {
       result = await this.#run(record, events, active.withdraw.signal);
     } catch (error) {
-      if (active.withdraw.signal.aborted && !record.typing) return this.#withdrawn(id);
+      if (active.withdraw.signal.aborted) return this.#withdrawn(id);
       const is = record.typing ? 'unknown' : 'failed';
       result = { is, why: error instanceof Error ? error.message : String(error) };
     }
@@ -215,7 +248,7 @@ export class SessionPrompts {
       if (must) throw error;
       log.warn('what became of a prompt could not be written', { session: this.session.id, id, error });
     }
-    if (record) this.#tell(record);
+    if (record && record === this.#records.get(id)) this.#tell(record);
   }
 
   #tell(record: PromptRecord): void {
@@ -236,6 +269,3 @@ export class SessionPrompts {
     }
   }
 }
-
-/** Where a driver has to look at the session anew for each turn. */
-export type DriverOf = (session: Session) => Driver;

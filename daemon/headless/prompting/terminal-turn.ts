@@ -97,8 +97,12 @@ export class TerminalTurn {
       bytes = typedBytes(this.#text, bracketed, this.#driver.submit.unbracketed);
       // From here on nobody else's typing comes between.
       this.#terminal = this.#session.takeOver();
-    } catch (error) {
-      return { is: 'failed', why: NiiaError.from(error).message };
+    } catch (cause) {
+      const error = NiiaError.from(cause);
+      if (error.code !== 'busy') return { is: 'failed', why: error.message };
+      // Another has the terminal, and not for long.
+      this.#steps.notTyped();
+      return undefined;
     }
     await this.#events.typing();
     if (this.#session.state().state === 'blocked') {

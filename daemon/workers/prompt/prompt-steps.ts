@@ -94,6 +94,11 @@ export class PromptSteps {
     }
   }
 
+  /** Of a text that was to be typed nothing could be: it waits again. */
+  notTyped(): void {
+    this.#phase = 'waiting';
+  }
+
   #whileWaiting(view: PromptView): Step {
     if (!view.live) return { do: 'fail', outcome: 'failed', why: 'the session ended before anything was typed' };
     const { now, personAt } = view;

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { ParamsOf } from '../../../shared/protocol/methods.ts';
@@ -14,7 +14,8 @@ async function execWorker(running: Running): Promise<{ session: string; asked: (
   const log = join(running.home.root, 'asked.txt');
   const script = `read -r line; echo "$line" >> '${log}'; case $line in slow*) sleep 0.5;; bad*) echo no >&2; exit 3;; esac; echo "got $line"`;
   const { session } = await running.ask('session.new', { worker: 'exec', argv: ['/bin/sh', '-c', script] });
-  return { session, asked: () => readFileSync(log, 'utf8').trim().split('\n') };
+  const text = () => (existsSync(log) ? readFileSync(log, 'utf8') : '');
+  return { session, asked: () => text().trim().split('\n') };
 }
 
 async function answer({ peer }: Running, params: ParamsOf<'session.answer'>, text: string) {
@@ -84,6 +85,30 @@ describe('prompts', () => {
     );
     await running.ask('session.prompt', { session, id: 'b', until: 'finished' }, bodyOf('now'));
     expect(asked()).toEqual(['slow a', 'now']);
+  });
+
+  test('that only waited are not run when the session is killed', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    const first = running.ask('session.prompt', { session, id: 'a', until: 'finished' }, bodyOf('slow a'));
+    const rest = ['b', 'c'].map((id) => running.ask('session.prompt', { session, id, until: 'finished' }, bodyOf(id)));
+    await expect.poll(asked, soon).toEqual(['slow a']);
+    await running.ask('session.kill', { session });
+    for (const ended of await Promise.allSettled([first, ...rest])) {
+      expect(ended).toMatchObject({ status: 'rejected', reason: { code: 'failed' } });
+    }
+    expect(asked()).toEqual(['slow a']);
+  });
+
+  test('stay though somebody who only asked about them gave up', async () => {
+    const running = await start();
+    const { session, asked } = await execWorker(running);
+    await running.ask('session.prompt', { session, id: 'a', until: 'submitted' }, bodyOf('slow a'));
+    await running.ask('session.prompt', { session, id: 'b', until: 'accepted' }, bodyOf('b'));
+    const status = running.ask('session.prompt', { session, id: 'b', until: 'finished' }, { deadlineMs: 50 });
+    await expect(status).rejects.toMatchObject({ code: 'timeout' });
+    await running.ask('session.prompt', { session, id: 'b', until: 'finished' });
+    expect(asked()).toEqual(['slow a', 'b']);
   });
 
   test('fail with what the command said last where its exit code is not 0', async () => {
@@ -231,6 +256,19 @@ describe('questions', () => {
     const answered = running.ask('session.approve', { session, id: question?.id ?? '', option: 'deny' });
     await expect(answered).rejects.toMatchObject({ code: 'outcome_unknown' });
     expect(readFileSync(keys, 'utf8')).toBe('2');
+  });
+
+  test('that are answered soon do not refuse a prompt that may wait', async () => {
+    const running = await start();
+    const { ask } = running;
+    const { session, question } = await asked(running, `sh -c 'printf "Go on? [y/n] "; read a; echo "said $a"'`);
+    const params = { session, id: 'p', until: 'finished' } as const;
+    const call = typedCall(running.peer, 'session.prompt', params, bodyOf('echo then'));
+    await new Promise<void>((resolve) => call.onEvent(() => resolve()));
+    await ask('session.approve', { session, id: question?.id ?? '', option: 'allow' });
+    expect(await call.result).toMatchObject({ state: 'finished' });
+    const now = { ...params, id: 'no', queue: false } as const;
+    expect(await ask('session.prompt', now, bodyOf('echo now'))).toMatchObject({ state: 'finished' });
   });
 
   test('refuse prompts, and answers of viewers', async () => {
