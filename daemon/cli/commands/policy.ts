@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
 import type { ApprovalPolicy } from '../../../shared/protocol/policy-methods.ts';
@@ -28,9 +29,8 @@ async function set(
   { name, session, worker, question, team }: OptionValues<Specs['policy allow']['options']>,
   context: Context,
 ): Promise<void> {
-  const { policies } = await context.daemon.query('policy.list', {});
   const policy: ApprovalPolicy = {
-    ...{ name: name ?? freeName(policies), effect, pattern, about: question ? 'question' : 'command' },
+    ...{ name: name ?? newName(), effect, pattern, about: question ? 'question' : 'command' },
     ...{ session: session ?? null, worker: worker ?? null },
   };
   await onMachines(context, team, (to) => context.daemon.change('policy.set', policy, to));
@@ -77,9 +77,7 @@ async function show(result: Policies, out: Context['out']): Promise<void> {
   );
 }
 
-function freeName(policies: readonly ApprovalPolicy[]): string {
-  for (let number = policies.length + 1; ; number++) {
-    const name = `policy-${number}`;
-    if (!policies.some((policy) => policy.name === name)) return name;
-  }
+/** A name that no machine has yet: one that it has would be replaced. */
+function newName(): string {
+  return `policy-${randomBytes(5).toString('hex')}`;
 }

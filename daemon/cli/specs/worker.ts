@@ -19,7 +19,7 @@ const promptOptions = {
 } as const;
 
 const policyOptions = {
-  name: { kind: 'text', value: 'NAME', help: 'its name; one of the same name is replaced' },
+  name: { kind: 'text', value: 'NAME', help: 'its name; one of the same name is replaced (default: a new name)' },
   session: { kind: 'text', value: 'S', help: 'only for the session of this name or id' },
   worker: { kind: 'text', value: 'W', help: 'only for this kind of worker' },
   question: { kind: 'flag', help: "hold PATTERN against the question's text, not the command" },
@@ -109,7 +109,7 @@ export const workerSpecs = {
     options: policyOptions,
     examples: [
       "niia policy allow 'npm (test|run lint)'",
-      "niia policy allow 'git (status|diff)( .*)?' --worker codex --team",
+      "niia policy allow 'git (status|diff)( [\\w./-]+)*' --worker codex --team",
     ],
     notes: [
       'PATTERN is a regular expression. A command that the screen shows cut off or in several lines is left to a person.',
@@ -130,7 +130,7 @@ export const workerSpecs = {
     summary: 'take a policy back',
     args: ['NAME'],
     options: { team: policyOptions.team },
-    examples: ['niia policy remove policy-1'],
+    examples: ['niia policy remove policy-3f2a9c01d4'],
     remote: true,
   }),
 } as const;

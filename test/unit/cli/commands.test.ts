@@ -292,6 +292,28 @@ describe('read --follow', () => {
   });
 });
 
+describe('a policy', () => {
+  test('without a name replaces none, on no machine, though two are set at once', async () => {
+    const set: Array<[string, string | undefined]> = [];
+    const machine = { name: 'B', id: 'b', self: false, online: true, path: null, rttMs: null, since: null } as const;
+    const more = { lastSeen: null, version: null, platform: null, headless: 'unknown', sessions: 0 } as const;
+    const other = { ...machine, ...more, role: 'admin', labels: {} } as const;
+    await serve({
+      'machine.list': () => ({ machines: [{ ...other, name: 'HERE', id: 'id-here', self: true }, other] }),
+      'policy.list': () => ({ policies: [] }),
+      'policy.set': ({ params }, { header }) => {
+        set.push([params.name, header.to]);
+        return { policies: [params] };
+      },
+    });
+    const both = ['make', 'npm test'].map((pattern) => cli.run(['policy', 'allow', pattern, '--team']));
+    for (const outcome of await Promise.all(both)) expect(outcome).toMatchObject({ code: 0, err: '' });
+    expect(set).toHaveLength(4);
+    expect(new Set(set.map(([name]) => name)).size).toBe(2);
+    expect(set.map(([, to]) => to ?? 'here').sort()).toEqual(['b', 'b', 'here', 'here']);
+  });
+});
+
 describe('completion', () => {
   const names: Served = {
     'machine.list': () => ({ machines: [] }),
