@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
 import { afterEcho, betweenMarks, linesOf } from '../../workers/answers/shell-answer.ts';
+import type { Turn } from '../../workers/answers/transcript.ts';
 import type { DrawnRow, Driver } from '../../workers/drivers/driver.ts';
 import type { PromptRecord } from '../../workers/prompt/prompt-record.ts';
 import type { Session } from '../session.ts';
@@ -33,9 +34,15 @@ export async function answerTo(
     return { text: await readFile(answerFile(session, record.id), 'utf8'), source: 'stdout', exact: true };
   }
   if (driver.transcript && transcriptAllowed && session.meta.worker) {
-    const since = Date.parse(record.typedAt ?? record.acceptedAt);
-    const text = await transcriptAnswer(session, driver.transcript, record.text, since, signal);
-    if (text !== undefined) return { text, source: 'transcript', exact: true };
+    const told = await transcriptAnswer(session, driver.transcript, turnOf(record), signal);
+    if (told?.end === 'broken') {
+      throw new NiiaError(
+        'failed',
+        `the turn of ${record.id} was broken off before its answer was complete`,
+        `Look at it: niia read --session ${session.id}`,
+      );
+    }
+    if (told?.answer !== undefined) return { text: told.answer, source: 'transcript', exact: told.end === 'over' };
   }
   const drawn = await fromOutput(session, driver, record);
   if (drawn !== undefined) return { text: drawn, source: 'output', exact: false };
@@ -52,6 +59,10 @@ export async function answerTo(
     `the turn of ${record.id} ended and no answer to it was found; on the screen: ${last.join(' / ').slice(0, 500)}`,
     `Look at it: niia read --session ${session.id}`,
   );
+}
+
+function turnOf({ text, typedAt, acceptedAt, finishedAt }: PromptRecord): Turn {
+  return { text, since: Date.parse(typedAt ?? acceptedAt), until: Date.parse(finishedAt ?? new Date().toISOString()) };
 }
 
 async function fromOutput(session: Session, driver: Driver, record: PromptRecord): Promise<string | undefined> {

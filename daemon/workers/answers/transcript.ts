@@ -2,10 +2,15 @@
 export interface Told {
   /** The last thing that it said in that turn. */
   answer: string | undefined;
-  /** The record says that the turn is over. */
-  complete: boolean;
-  /** The folder that the conversation is about, where the record says so. */
-  cwd: string | undefined;
+  /** How the turn ended; undefined while the record does not say that it did. */
+  end: 'over' | 'broken' | undefined;
+}
+
+/** What the conversation is about, where the record says so. */
+export interface About {
+  /** Its folder, or the SHA-256 of the folder's path. */
+  folder?: string;
+  folderHash?: string;
 }
 
 export type TranscriptKind = 'codex' | 'claude' | 'gemini';
@@ -17,45 +22,70 @@ export const transcriptPlaces: Record<TranscriptKind, { variable: string; below:
   gemini: { variable: 'GEMINI_CLI_HOME', below: '.gemini/tmp', inHome: '.gemini/tmp' },
 };
 
-/** A clock may be read a little before the other. */
-const slackMs = 5000;
+/** When a prompt was typed and when its turn was over, in ms since 1970. */
+export interface Turn {
+  text: string;
+  since: number;
+  until: number;
+}
 
 /**
- * The turn of the prompt `text` that began at `since` (ms since 1970) or later, from the record's lines; undefined where
- * there is none. Lines that are not understood, those of later versions say, are passed over.
+ * Looks for one turn in a record that is read line by line. A prompt of the same text before or after it is another turn;
+ * so is one that does not say when it was. Lines that are not understood, those of later versions say, are passed over.
  */
-export function turnOf(kind: TranscriptKind, lines: readonly string[], text: string, since: number): Told | undefined {
-  const read = readers[kind];
-  const wanted = squeezed(text);
-  let told: Told | undefined;
-  let cwd: string | undefined;
-  for (const line of lines) {
+export class TurnSearch {
+  readonly #read: (line: Json) => Event;
+  readonly #wanted: string;
+  readonly #turn: Turn;
+  #about: About = {};
+  #told: Told | undefined;
+  #passed = false;
+
+  constructor(kind: TranscriptKind, turn: Turn) {
+    this.#read = readers[kind];
+    this.#wanted = squeezed(turn.text);
+    this.#turn = turn;
+  }
+
+  get told(): Readonly<Told> | undefined {
+    return this.#told;
+  }
+
+  get about(): About {
+    return this.#about;
+  }
+
+  take(line: string): void {
+    if (this.#passed) return;
     const value = parse(line);
-    if (!value) continue;
-    const event = read(value);
-    cwd ??= event.cwd;
-    if (event.prompt !== undefined) {
-      const at = Date.parse(words(value['timestamp']));
-      const ours = contains(event.prompt, wanted) && !(at < since - slackMs);
-      // The next prompt ends the turn that was looked for; the same text again is another turn.
-      if (told && !told.complete && !ours) told.complete = true;
-      if (ours) told = { answer: undefined, complete: false, cwd };
-      else if (told) return { ...told, cwd };
-    } else if (told) {
-      if (event.answer !== undefined) told.answer = event.continues ? (told.answer ?? '') + event.answer : event.answer;
-      if (event.over) told.complete = true;
+    if (!value) return;
+    const event = this.#read(value);
+    this.#about = { ...event.about, ...this.#about };
+    if (event.prompt !== undefined) this.#prompt(event.prompt, Date.parse(words(value['timestamp'])));
+    else if (this.#told) {
+      if (event.answer !== undefined) this.#told.answer = event.answer;
+      if ('end' in event) this.#told.end = event.end;
     }
   }
-  return told && { ...told, cwd };
+
+  #prompt(text: string, at: number): void {
+    if (this.#told) {
+      // The next prompt ends the turn that was looked for.
+      this.#told.end ??= 'over';
+      this.#passed = true;
+      return;
+    }
+    const { since, until } = this.#turn;
+    if (at >= since && at <= until && contains(text, this.#wanted)) this.#told = { answer: undefined, end: undefined };
+  }
 }
 
 interface Event {
   prompt?: string;
   answer?: string;
-  /** The answer is a further part of the one before. */
-  continues?: boolean;
-  over?: boolean;
-  cwd?: string | undefined;
+  /** Given: how the turn stands from here on. */
+  end?: Told['end'];
+  about?: About;
 }
 
 type Json = Record<string, unknown>;
@@ -64,8 +94,11 @@ const readers: Record<TranscriptKind, (line: Json) => Event> = {
   codex(line) {
     const payload = object(line['payload']);
     const type = words(payload['type']);
-    if (line['type'] === 'session_meta') return { cwd: words(payload['cwd']) || undefined };
-    if (line['type'] === 'event_msg') return { over: type === 'task_complete' || type === 'turn_aborted' };
+    if (line['type'] === 'session_meta') return { about: folder(payload['cwd']) };
+    if (line['type'] === 'event_msg') {
+      if (type === 'turn_aborted' || type === 'error') return { end: 'broken' };
+      return type === 'task_complete' ? { end: 'over' } : {};
+    }
     if (line['type'] !== 'response_item' || type !== 'message') return {};
     const text = partsText(payload['content'], ['input_text', 'output_text']);
     if (payload['role'] === 'assistant') return { answer: text };
@@ -75,23 +108,37 @@ const readers: Record<TranscriptKind, (line: Json) => Event> = {
 
   claude(line) {
     const message = object(line['message']);
-    const cwd = words(line['cwd']) || undefined;
-    if (line['isSidechain'] === true || line['isMeta'] === true) return { cwd };
-    if (line['type'] === 'system') return { cwd, over: line['subtype'] === 'turn_duration' };
+    const about = folder(line['cwd']);
+    if (line['isSidechain'] === true || line['isMeta'] === true) return { about };
+    if (line['type'] === 'system') return line['subtype'] === 'turn_duration' ? { about, end: 'over' } : { about };
     const { content } = message;
     const text = typeof content === 'string' ? content : partsText(content, ['text']);
-    if (line['type'] === 'user') return text === '' ? { cwd } : { cwd, prompt: text };
-    if (line['type'] !== 'assistant' || text === '') return { cwd };
-    return { cwd, answer: text };
+    if (line['type'] === 'user') {
+      if (/^\[Request interrupted by user/.test(text)) return { about, end: 'broken' };
+      return text === '' ? { about } : { about, prompt: text };
+    }
+    if (line['type'] !== 'assistant' || text === '') return { about };
+    return line['isApiErrorMessage'] === true ? { about, end: 'broken' } : { about, answer: text };
   },
 
   gemini(line) {
     const { content } = line;
     const text = typeof content === 'string' ? content : partsText(content, undefined);
+    if (typeof line['projectHash'] === 'string') return { about: { folderHash: line['projectHash'] } };
     if (line['type'] === 'user') return text === '' ? {} : { prompt: text };
-    return line['type'] === 'gemini' && text !== '' ? { answer: text } : {};
+    if (line['type'] === 'error' || (line['type'] === 'info' && text === 'Request cancelled.'))
+      return { end: 'broken' };
+    if (line['type'] !== 'gemini') return {};
+    // A message is written again with the tools that it calls: until their results are answered the turn goes on.
+    const calls = Array.isArray(line['toolCalls']) && line['toolCalls'].length > 0;
+    const end = calls || text === '' ? undefined : 'over';
+    return text === '' ? { end } : { answer: text, end };
   },
 };
+
+function folder(value: unknown): About {
+  return typeof value === 'string' && value !== '' ? { folder: value } : {};
+}
 
 /** Texts of those parts that have one; of the named types where types are named. */
 function partsText(content: unknown, types: readonly string[] | undefined): string {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { afterEcho, betweenMarks } from '../../../../daemon/workers/answers/shell-answer.ts';
-import { turnOf } from '../../../../daemon/workers/answers/transcript.ts';
+import type { TranscriptKind } from '../../../../daemon/workers/answers/transcript.ts';
+import { TurnSearch } from '../../../../daemon/workers/answers/transcript.ts';
 import { codex } from '../../../../daemon/workers/drivers/codex.ts';
 import { rejoined } from '../../../../daemon/workers/drivers/drawn-answer.ts';
 import { gemini } from '../../../../daemon/workers/drivers/gemini.ts';
@@ -65,13 +66,21 @@ describe('what a command wrote', () => {
 });
 
 describe('records of conversations', () => {
-  const at = '2026-11-24T17:00:10.000Z';
-  const since = Date.parse(at);
+  const clock = (seconds: number) => new Date(Date.UTC(2026, 10, 24, 17, 0, seconds)).toISOString();
+  const at = clock(10);
   const json = (...values: object[]) => values.map((value) => JSON.stringify(value));
   const codexMessage = (role: string, text: string, timestamp = at) => ({
     ...{ timestamp, type: 'response_item' },
     payload: { type: 'message', role, content: [{ type: role === 'user' ? 'input_text' : 'output_text', text }] },
   });
+  const codexEvent = (type: string) => ({ timestamp: at, type: 'event_msg', payload: { type } });
+  /** What is said of a prompt that was typed and finished at these seconds. */
+  const told = (kind: TranscriptKind, lines: readonly string[], text: string, [since, until] = [10, 20]) => {
+    const turn = { text, since: Date.parse(clock(since ?? 0)), until: Date.parse(clock(until ?? 0)) };
+    const search = new TurnSearch(kind, turn);
+    for (const line of lines) search.take(line);
+    return search.told && { ...search.told, ...search.about };
+  };
 
   it('tell the last thing that codex said in the turn, and whether the turn is over', () => {
     const lines = json(
@@ -82,10 +91,39 @@ describe('records of conversations', () => {
       codexMessage('assistant', 'I will look.'),
       codexMessage('assistant', 'It is done.'),
     );
-    expect(turnOf('codex', lines, 'ask', since)).toMatchObject({ answer: 'It is done.', complete: false });
-    const over = json({ timestamp: at, type: 'event_msg', payload: { type: 'task_complete' } });
-    expect(turnOf('codex', [...lines, ...over, '{"torn'], 'ask', since)).toMatchObject({ complete: true });
-    expect(turnOf('codex', lines, 'something else', since)).toBeUndefined();
+    expect(told('codex', lines, 'ask')).toEqual({ answer: 'It is done.', end: undefined });
+    const over = json(codexEvent('task_complete'));
+    expect(told('codex', [...lines, ...over, '{"torn'], 'ask')).toMatchObject({ end: 'over' });
+    expect(told('codex', lines, 'something else')).toBeUndefined();
+  });
+
+  it('tell each of several turns of the same words apart', () => {
+    const lines = json(
+      codexMessage('user', 'continue', clock(10)),
+      codexMessage('assistant', 'First.'),
+      codexMessage('user', 'continue', clock(13)),
+      codexMessage('assistant', 'Second.'),
+    );
+    expect(told('codex', lines, 'continue', [9, 12])).toMatchObject({ answer: 'First.', end: 'over' });
+    expect(told('codex', lines, 'continue', [12, 15])).toMatchObject({ answer: 'Second.' });
+    expect(told('codex', lines, 'continue', [16, 20])).toBeUndefined();
+    // Both went to the program before it answered either.
+    expect(told('codex', lines, 'continue', [9, 20])).toMatchObject({ answer: 'First.', end: 'over' });
+  });
+
+  it('say when a turn was broken off, though something was said before', () => {
+    const said = codexMessage('assistant', 'I will look.');
+    const codexLines = json(codexMessage('user', 'ask'), said, codexEvent('turn_aborted'));
+    expect(told('codex', codexLines, 'ask')).toMatchObject({ end: 'broken' });
+    const user = (content: string) => ({ type: 'user', timestamp: at, message: { content } });
+    const claudeLines = json(user('ask'), user('[Request interrupted by user]'), user('next'));
+    expect(told('claude', claudeLines, 'ask')).toMatchObject({ end: 'broken' });
+    const geminiLines = json(
+      { type: 'user', timestamp: at, content: [{ text: 'ask' }] },
+      { type: 'gemini', timestamp: at, content: 'I will', toolCalls: [{}] },
+      { type: 'info', timestamp: at, content: 'Request cancelled.' },
+    );
+    expect(told('gemini', geminiLines, 'ask')).toMatchObject({ end: 'broken' });
   });
 
   it('tell what claude said, whatever it put around a paste', () => {
@@ -101,16 +139,23 @@ describe('records of conversations', () => {
       { type: 'assistant', timestamp: at, message: { content: [{ type: 'text', text: 'It.' }] } },
       { type: 'system', subtype: 'turn_duration', timestamp: at },
     );
-    expect(turnOf('claude', lines, 'a\nb', since)).toEqual({ answer: 'It.', complete: true, cwd: '/r' });
+    expect(told('claude', lines, 'a\nb')).toEqual({ answer: 'It.', end: 'over', folder: '/r' });
   });
 
-  it('tell what gemini said, and end a turn at the next prompt', () => {
-    const lines = json(
+  it('tell what gemini said, and that it said it last', () => {
+    const tools = { toolCalls: [{ name: 'run_shell_command' }] };
+    const calls = json(
+      { projectHash: 'abc' },
       { type: 'user', timestamp: at, content: [{ text: 'ask' }] },
-      { type: 'gemini', timestamp: at, content: 'First.' },
-      { type: 'user', timestamp: at, content: [{ text: 'next' }] },
-      { type: 'gemini', timestamp: at, content: 'Second.' },
+      { type: 'gemini', id: '1', timestamp: at, content: 'I will look.' },
+      { type: 'gemini', id: '1', timestamp: at, content: 'I will look.', ...tools },
+      { type: 'user', timestamp: at, content: [{ functionResponse: {} }] },
     );
-    expect(turnOf('gemini', lines, 'ask', since)).toMatchObject({ answer: 'First.', complete: true });
+    expect(told('gemini', calls, 'ask')).toEqual({ answer: 'I will look.', end: undefined, folderHash: 'abc' });
+    const answered = [...calls, ...json({ type: 'gemini', id: '2', timestamp: at, content: 'First.' })];
+    expect(told('gemini', answered, 'ask')).toMatchObject({ answer: 'First.', end: 'over' });
+    const next = json({ type: 'user', timestamp: at, content: [{ text: 'next' }] });
+    const after = [...answered, ...next, ...json({ type: 'gemini', timestamp: at, content: 'Second.' })];
+    expect(told('gemini', after, 'ask')).toMatchObject({ answer: 'First.', end: 'over' });
   });
 });
