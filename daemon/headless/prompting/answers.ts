@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
-import { afterEcho, betweenMarks, linesOf } from '../../workers/answers/shell-answer.ts';
+import { afterEcho, beforePrompt, betweenMarks, linesOf, promptStart } from '../../workers/answers/shell-answer.ts';
 import type { Turn } from '../../workers/answers/transcript.ts';
 import type { DrawnRow, Driver } from '../../workers/drivers/driver.ts';
 import type { PromptRecord } from '../../workers/prompt/prompt-record.ts';
@@ -85,8 +85,12 @@ async function fromOutput(session: Session, driver: Driver, record: PromptRecord
   if (driver.name !== 'shell') return undefined;
   // Where the prompt stood when the command was typed.
   const before = await session.redrawn(part(session, from, typedAt), from, size);
-  const { rows } = await session.redrawn(part(session, from, end), from, size);
-  return afterEcho(linesOf(rows.slice(Math.max(0, before.rows.length - 1))), record.text);
+  const start = promptStart(bytes);
+  const until = start === undefined ? end : typedAt + start;
+  const { rows } = await session.redrawn(part(session, from, until), from, size);
+  const lines = linesOf(rows.slice(Math.max(0, before.rows.length - 1)));
+  const written = start === undefined ? beforePrompt(lines, linesOf(before.rows).at(-1) ?? '') : lines;
+  return afterEcho(written, record.text);
 }
 
 function withoutEmptyEnd(rows: readonly DrawnRow[]): DrawnRow[] {

@@ -56,14 +56,40 @@ export function linesOf(rows: readonly DrawnRow[]): string[] {
   return lines.map((line) => line.trimEnd());
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are what is taken out
+const steering = /\x1b\[[\d;?]*[A-Za-z]/g;
+const pastingOn = Buffer.from('\x1b[?2004h');
+
 /**
- * What a command wrote, from the lines drawn since it was typed: the first holds the prompt and the echo of its first
- * line, the last the next prompt. Undefined where the echo is not found.
+ * Where the last prompt begins in what a shell wrote: line editors that draw it after they have switched pasting on say
+ * so (bash). Undefined where none does.
+ */
+export function promptStart(output: Uint8Array): number | undefined {
+  const at = Buffer.from(output.buffer, output.byteOffset, output.byteLength).lastIndexOf(pastingOn);
+  if (at < 0) return undefined;
+  const after = Buffer.from(output.subarray(at)).toString('latin1');
+  return after.replaceAll(steering, '').trim() === '' ? undefined : at;
+}
+
+/** Lines without the prompt at their end, which may stand behind output that did not end its line. */
+export function beforePrompt(lines: readonly string[], prompt: string): string[] {
+  const last = lines.at(-1) ?? '';
+  const rest = prompt !== '' && last.endsWith(prompt) ? last.slice(0, -prompt.length) : '';
+  return [...lines.slice(0, -1), rest];
+}
+
+/**
+ * What a command wrote, from the lines drawn since it was typed and before the next prompt: the first holds the prompt
+ * and the echo of its first line. Undefined where the echo is not found.
  */
 export function afterEcho(lines: readonly string[], command: string): string | undefined {
   const typed = command.split('\n');
   const echoed = typed.every((line, index) => squeezed(lines[index] ?? '').endsWith(squeezed(line)));
-  return echoed ? lines.slice(typed.length, -1).join('\n') : undefined;
+  if (!echoed) return undefined;
+  const written = lines.slice(typed.length);
+  // The row that the prompt comes to stand in, where the output ended its line.
+  if (written.at(-1) === '') written.pop();
+  return written.join('\n');
 }
 
 function squeezed(text: string): string {

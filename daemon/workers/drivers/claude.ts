@@ -48,6 +48,7 @@ export const claude: Driver = {
       prompt: /^❯ /,
       answer: /^● /,
       other: /^● (\w+\(|Running|Ran )/,
+      broken: /^\s+⎿\s+Interrupted/,
       end: /^(✻|❯|─{10}|\s+⎿|\s{2}(Ran|Did not run) \d+ )/,
       margin: 0,
     }),

@@ -55,6 +55,7 @@ export const codex: Driver = {
       answer: /^• /,
       other:
         /^• (Working|Running|Ran|Explored|Exploring|Edited|Added|Updated|Called|Calling|Searched|Searching|Waited|Viewed)\b/,
+      broken: /^■ /,
       end: /^(\s*Worked for |\s+└ Tip: |› |■ |✔ |⚠ |─)/,
       margin: 0,
     }),

@@ -56,6 +56,7 @@ export const gemini: Driver = {
       // A list begins in the row below its mark.
       answer: /^✦( |$)/,
       other: /^(?!)/,
+      broken: /^(✕|ℹ Request cancelled)/,
       end: /^(▄|╭|╰|│|ℹ|✕|⚠|─| {0,2}> |\s+Shift\+Tab| {20,}\? for shortcuts)/,
       margin: 0,
     }),

@@ -5,6 +5,12 @@ import { withoutAdditions } from './script.ts';
 
 const shellTools = ['exec_command', 'shell_command', 'shell', 'local_shell'];
 
+/** A tool's name; those of an MCP server stand in a space of their own, behind its name. */
+function toolNames(tool: Json): string[] {
+  const name = words(field(tool, 'name') ?? field(tool, 'type'));
+  return [name, ...list(field(tool, 'tools')).map((inner) => `${name}.${words(field(inner, 'name'))}`)];
+}
+
 /** OpenAI's Responses API, as codex uses it. */
 export const responses: Dialect = {
   path: /\/responses$/,
@@ -14,7 +20,7 @@ export const responses: Dialect = {
     const items = typeof input === 'string' ? [{ role: 'user', content: input }] : list(input);
     const last = items.at(-1);
     const output = field(last, 'output');
-    const tools = list(field(body, 'tools')).map((tool) => words(field(tool, 'name') ?? field(tool, 'type')));
+    const tools = list(field(body, 'tools')).flatMap(toolNames);
     const users = items.filter((item) => field(item, 'role') === 'user');
     return {
       api: 'responses',

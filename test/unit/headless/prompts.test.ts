@@ -156,6 +156,20 @@ describe('a shell as a worker', () => {
     expect((await answer(running, { session, id: '2' }, 'for i in x y; do\necho $i\ndone')).text).toBe('x\ny');
   });
 
+  test('gives back output that does not end its line, and none of a prompt of two lines', async () => {
+    const running = await start();
+    const shells = [
+      { argv: ['/bin/bash', '--norc', '--noprofile'], env: { PS1: 'me\n$ ' } },
+      { argv: ['/bin/dash'], env: { PS1: '$ ' } },
+    ];
+    for (const shell of shells) {
+      const { session } = await running.ask('session.new', { worker: 'shell', ...shell });
+      expect((await answer(running, { session, id: '1' }, 'printf foo')).text).toBe('foo');
+      expect((await answer(running, { session, id: '2' }, 'echo me; echo me')).text).toBe('me\nme');
+      expect((await answer(running, { session, id: '3' }, 'true')).text).toBe('');
+    }
+  });
+
   test('is not typed into while a person has half a line there [WORK-5]', async () => {
     const running = await start();
     const { session } = await running.ask('session.new', {

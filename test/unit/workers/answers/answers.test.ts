@@ -1,8 +1,10 @@
+import { Terminal } from '@xterm/headless';
 import { describe, expect, it } from 'vitest';
-import { afterEcho, betweenMarks } from '../../../../daemon/workers/answers/shell-answer.ts';
+import { afterEcho, beforePrompt, betweenMarks, promptStart } from '../../../../daemon/workers/answers/shell-answer.ts';
 import type { TranscriptKind } from '../../../../daemon/workers/answers/transcript.ts';
 import { TurnSearch } from '../../../../daemon/workers/answers/transcript.ts';
 import { codex } from '../../../../daemon/workers/drivers/codex.ts';
+import { columnsOf } from '../../../../daemon/workers/drivers/columns.ts';
 import { rejoined } from '../../../../daemon/workers/drivers/drawn-answer.ts';
 import { gemini } from '../../../../daemon/workers/drivers/gemini.ts';
 
@@ -47,6 +49,46 @@ describe('answers that were drawn', () => {
       ),
     ).toBe('cut in the middle');
   });
+
+  it('are joined by the columns that their characters take, wide ones without a blank', () => {
+    const chinese = '漢字'.repeat(50);
+    expect(rejoined(rows(chinese.slice(0, 59), chinese.slice(59)), 118)).toBe(chinese);
+    // An odd column is left where a wide character does not fit into it.
+    expect(rejoined(rows(`a${chinese.slice(0, 58)}`, chinese.slice(58)), 118)).toBe(`a${chinese}`);
+    expect(rejoined(rows('漢字。', '漢字'), 118)).toBe('漢字。\n漢字');
+    expect(rejoined(rows('漢字漢字 and', 'words'), 14)).toBe('漢字漢字 and words');
+    expect(rejoined(rows('漢字漢字 and', 'words'), 18)).toBe('漢字漢字 and\nwords');
+  });
+
+  it('leave lines of code as they were drawn', () => {
+    const full = 'x'.repeat(20);
+    for (const code of [
+      ['```', full, full, '```'],
+      [`  ${full}`, 'and text'],
+      ['text', `  ${full}`, `  ${full}`],
+    ]) {
+      expect(rejoined(rows(...code), 20)).toBe(code.join('\n'));
+    }
+  });
+
+  it('are none where the turn was broken off behind them', () => {
+    const said = ['› ask', '', '• I will look.', ''];
+    const interrupted = rows(...said, '■ Conversation interrupted - use /feedback if something went wrong');
+    expect(codex.answer(interrupted, 'ask', 80)).toBeUndefined();
+    expect(codex.answer(rows(...said, '  Worked for 3s'), 'ask', 80)).toBe('I will look.');
+    expect(gemini.answer(rows(' > ask', '✦ I will', '', 'ℹ Request cancelled.'), 'ask', 80)).toBeUndefined();
+  });
+
+  it('count columns as the terminal does that draws them', async () => {
+    const terminal = new Terminal({ cols: 200, rows: 2, allowProposedApi: true });
+    for (const text of ['plain', '漢字かな', '한국어', 'e\u0301', 'ａ！', '→ • ✦', 'ﾊﾝｶｸ', '\u{20000}']) {
+      await new Promise<void>((done) => terminal.write(`\r\x1b[2K${text}`, done));
+      expect([text, columnsOf(text)]).toEqual([text, terminal.buffer.active.cursorX]);
+    }
+    terminal.dispose();
+    // What this terminal knows of Unicode is older than emoji.
+    expect(columnsOf('😀🚀')).toBe(4);
+  });
 });
 
 describe('what a command wrote', () => {
@@ -56,12 +98,21 @@ describe('what a command wrote', () => {
     expect(betweenMarks(Buffer.from('no marks'))).toBeUndefined();
   });
 
-  it('stands between the echo and the next prompt', () => {
-    expect(afterEcho(['me$ for i in 1; do', '> echo $i', '> done', '1', 'me$ '], 'for i in 1; do\necho $i\ndone')).toBe(
-      '1',
-    );
-    expect(afterEcho(['me$ true', 'me$ '], 'true')).toBe('');
-    expect(afterEcho(['something else', 'me$ '], 'true')).toBeUndefined();
+  it('stands between the echo and the next prompt, with or without a line end of its own', () => {
+    const loop = 'for i in 1; do\necho $i\ndone';
+    const answer = (lines: string[], command: string) => afterEcho(beforePrompt(lines, 'me$'), command);
+    expect(answer(['me$ for i in 1; do', '> echo $i', '> done', '1', 'me$'], loop)).toBe('1');
+    expect(answer(['me$ true', 'me$'], 'true')).toBe('');
+    expect(answer(['me$ printf foo', 'foome$'], 'printf foo')).toBe('foo');
+    expect(answer(['me$ cd x', 'me at x$'], 'cd x')).toBe('');
+    expect(answer(['something else', 'me$'], 'true')).toBeUndefined();
+  });
+
+  it('ends where a line editor begins its prompt, if it says so before it draws that', () => {
+    const output = Buffer.from('echo a\r\n\x1b[?2004l\ra\r\n\x1b[?2004hme\r\n$ ');
+    expect(promptStart(output)).toBe(output.lastIndexOf('\x1b[?2004h'));
+    expect(promptStart(Buffer.from('a\r\nme% \x1b[K\x1b[?2004h'))).toBeUndefined();
+    expect(promptStart(Buffer.from('a\r\n$ '))).toBeUndefined();
   });
 });
 
