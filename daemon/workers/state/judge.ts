@@ -6,8 +6,6 @@ import { sources } from './facts.ts';
 export const quietMs = 300;
 /** More output than this in one go is no echo of what somebody types. */
 const echoBytes = 2048;
-/** A program that works draws: one that says so and does not, for so long, has forgotten to take it back. */
-const forgottenMs = 5000;
 /** A program that has not said anything by then is not starting: nothing is known of it. */
 const startsWithinMs = 30_000;
 
@@ -68,22 +66,23 @@ class Bench {
     if (!status) return;
     const { state, app, kind, message, at } = status;
     const rule = 'osc7501';
-    if (state === 'busy' && this.#looksReady()) {
-      this.#ignore('program', rule, `its screen has shown that it is ready, unchanged for ${forgottenMs / 1000} s`);
+    const overruled = state === 'busy' && this.#overrules();
+    if (overruled) {
+      this.#ignore('program', rule, `${overruled} has held, with nothing moving, for longer than that needs`);
       return;
     }
     const told = [`${app || 'the program'} says ${state}`, kind && `(${kind})`, message && `"${message}"`];
     this.#take({ state, source: 'program', rule, excerpt: told.filter(Boolean).join(' '), confidence: 0.99, at });
   }
 
-  /** Nothing moves, and the screen has long been that of a program which is ready: after an error some forget to say so. */
-  #looksReady(): boolean {
+  /** The rule by which a program that says it works has only forgotten to take that back. */
+  #overrules(): string | undefined {
     const { hits, viewAt, outputAt = 0, now } = this.#facts;
-    const idle = hits.find(({ rule }) => rule.source === 'screen' && rule.state === 'idle');
-    if (!idle || hits.some(({ rule }) => rule.state !== 'idle')) return false;
-    const at = Math.max(idle.at, viewAt, outputAt) + forgottenMs;
+    const ready = hits.find(({ rule }) => rule.overrulesBusyMs !== undefined);
+    if (ready?.rule.overrulesBusyMs === undefined || hits.some(({ rule }) => rule.state !== 'idle')) return undefined;
+    const at = Math.max(ready.at, viewAt, outputAt) + ready.rule.overrulesBusyMs;
     if (now < at) this.#lookAgain(at);
-    return now >= at;
+    return now >= at ? ready.rule.id : undefined;
   }
 
   #hearMark(): void {

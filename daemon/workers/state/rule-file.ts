@@ -36,6 +36,11 @@ const ruleSchema = v.strictObject({
   not: v.optional(v.pipe(v.array(conditionSchema), v.maxLength(8)), []),
   /** It holds once title and screen have not changed for so long: what works, draws. */
   quietMs: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(60_000)), 0),
+  /**
+   * Of a rule that says idle: it goes before what the program itself says, that it works, once nothing has moved for so
+   * long. For programs that are known to forget to take that back.
+   */
+  overrulesBusyMs: v.optional(v.pipe(v.number(), v.minValue(1000), v.maxValue(600_000))),
   /** Of several rules of one source that hold, the highest counts. */
   priority: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(100)), 50),
   confidence: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),

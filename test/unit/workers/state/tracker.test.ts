@@ -128,6 +128,25 @@ describe('a shell', () => {
 });
 
 describe('evidence', () => {
+  test('that says it works is not believed for ever where its rules know that it forgets to take it back', async () => {
+    const ready = '\x1b[2J\x1b[12;1H› \x1b[14;1H  scripted default · /repo\x1b[12;3H';
+    const working = '\x1b]7501;state=working:app=codex\x1b\\';
+    const failed = program('codex');
+    await failed.say(`${working}${ready}\x1b[8;1H■ unexpected status 500\x1b[12;3H`);
+    expect(failed.replay.after(4000)).toMatchObject({ state: 'busy', evidence: { rule: 'osc7501' } });
+    expect(failed.replay.after(4000)).toMatchObject({ state: 'idle', evidence: { source: 'screen' } });
+    await failed.say('\x1b[10;1H• Working (1s • esc to interrupt)\x1b[12;3H');
+    expect(failed.replay.after(60_000)).toMatchObject({ state: 'busy', evidence: { rule: 'osc7501' } });
+    // Nothing says that a turn has failed: it thinks, and draws nothing of it.
+    const quiet = program('codex');
+    await quiet.say(`${working}${ready}`);
+    expect(quiet.replay.after(60_000)).toMatchObject({ state: 'busy', evidence: { rule: 'osc7501' } });
+    // Of another program no rule says that it forgets.
+    const other = program('claude');
+    await other.say('\x1b]7501;state=working:app=claude\x1b\\\x1b[2J\x1b[8;1H■ failed\x1b[12;1H❯ ');
+    expect(other.replay.after(60_000)).toMatchObject({ state: 'busy', evidence: { rule: 'osc7501' } });
+  });
+
   test('of blocked wins over whatever is trusted more', async () => {
     const { replay, say } = program('codex');
     await say('\x1b]7501;state=working:app=codex\x1b\\\x1b]0;[ ! ] Action Required | repo\x07');
