@@ -135,7 +135,7 @@ export class Sessions {
     const known = key === undefined ? undefined : this.#byKey.get(key);
     if (known) return known;
     if (this.#stopping) throw new NiiaError('busy', 'the headless server is ending', 'Try again.');
-    const params = withWorker(asked, this.#options.home);
+    const params = withWorker(asked);
     const argv = params.argv?.length ? params.argv : [userShell()];
     const cwd = startFolder(params.cwd);
     if (params.name !== undefined) this.#checkName(params.name);

@@ -145,8 +145,16 @@ export function workerPromises(worker: CliName): void {
       );
     }
 
-    it('offers its model the tools of niia mcp, where it was started so', async () => {
-      await stage.start('m', '--mcp');
+    it('offers its model the tools of niia mcp, where it was started so, or its user has told it', async () => {
+      if (worker === 'gemini') {
+        const refused = await stage.run('new', '--worker', worker, '--cwd', stage.repo, '--mcp');
+        expect([refused.code, refused.stderr]).toEqual([
+          2,
+          expect.stringContaining('gemini mcp add --scope user niia'),
+        ]);
+        await stage.cli('mcp', 'add', '--scope', 'user', 'niia', process.execPath, stage.machine.entry, 'mcp');
+        await stage.start('m');
+      } else await stage.start('m', '--mcp');
       expect((await stage.run('get-answer', '--session', 'm', 'with tools')).code).toBe(0);
       const offered = stage.model.turns.find(({ prompt }) => prompt.includes('with tools'))?.tools.join(' ');
       expect(offered).toMatch(/niia.*list_machines/);

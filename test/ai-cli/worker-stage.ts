@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Outcome } from '../support/machine.ts';
 import { endLeftovers, TestMachine } from '../support/machine.ts';
 import { type CliName, prepareCli } from './cli-home.ts';
@@ -65,8 +67,7 @@ export class WorkerStage {
     const home = join(root, 'niia');
     mkdirSync(home, { mode: 0o700 });
     const machine = new TestMachine('box', home);
-    const own = { PATH: `${bin}:${env['PATH']}`, GEMINI_CLI_SYSTEM_SETTINGS_PATH: join(root, 'none.json') };
-    Object.assign(machine.env, env, own);
+    Object.assign(machine.env, env, { PATH: `${bin}:${env['PATH']}` });
     await machine.ok('up', '--direct', 'off', '--p2p', 'off', '--lan', 'off');
     return new WorkerStage(worker, machine, model, cwd, root);
   }
@@ -92,6 +93,13 @@ export class WorkerStage {
 
   run(...args: string[]): Promise<Outcome> {
     return this.machine.run(args, { timeoutMs: 110_000 });
+  }
+
+  /** Runs the CLI itself, as its user would. */
+  async cli(...args: string[]): Promise<void> {
+    const { PATH: path } = this.machine.env;
+    const program = join(path?.split(':')[0] ?? '', this.worker);
+    await promisify(execFile)(program, args, { env: this.machine.env, cwd: this.repo, timeout: 60_000 });
   }
 
   /** How often the model was asked exactly this, tags and ends aside. */

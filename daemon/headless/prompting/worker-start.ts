@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ParsedParamsOf } from '../../../shared/protocol/methods.ts';
-import { readIfThere, writeAtomically } from '../../home/files.ts';
-import type { Home } from '../../home/home.ts';
 import { thisInstallation } from '../../process/installation.ts';
 import type { McpServer } from '../../workers/drivers/driver.ts';
 import { workerStart } from '../../workers/drivers/start.ts';
@@ -21,7 +18,7 @@ const ownMcpServer: McpServer = {
 };
 
 /** The request for a session with what its worker's driver adds. */
-export function withWorker(params: NewParams, home: Home): NewParams {
+export function withWorker(params: NewParams): NewParams {
   const { worker, mcp = false } = params;
   if (mcp && (worker === undefined || params.argv?.length)) {
     throw new NiiaError('usage', 'only a worker that niia starts by its kind can be told of its MCP server');
@@ -33,15 +30,6 @@ export function withWorker(params: NewParams, home: Home): NewParams {
   const chosen = { ...size, ...withoutUndefined(params) };
   if (!start) return params.argv?.length ? chosen : { ...chosen, argv: words };
   const env = { ...start.env, ...params.env };
-  const { settings } = start;
-  const set = (variable: string) => env[variable] !== undefined || process.env[variable] !== undefined;
-  if (settings && !set(settings.variable) && !existsSync(settings.systemFile)) {
-    home.folder('workers');
-    const file = home.path('workers', `${mcp ? 'mcp-' : ''}${settings.file}`);
-    const content = `${JSON.stringify(settings.content, null, 2)}\n`;
-    if (readIfThere(file) !== content) writeAtomically(file, content);
-    env[settings.variable] = file;
-  }
   return { ...chosen, argv: start.argv, env };
 }
 

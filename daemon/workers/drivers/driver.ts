@@ -41,10 +41,8 @@ export interface StartRule {
   /** Words before the user's own, each with the user's words that make it unnecessary. */
   args: ReadonlyArray<{ words: readonly string[]; unless: readonly string[] }>;
   env: Readonly<Record<string, string>>;
-  /** A file of settings that the program is pointed at by a variable, where nobody set that variable. */
-  settings?: { variable: string; file: string; content(mcp: McpServer | undefined): object; systemFile: string };
-  /** Words that tell it of an MCP server; `settings`: its settings do; undefined: it knows of no such servers. */
-  mcp?: ((server: McpServer) => readonly string[]) | 'settings';
+  /** Words that tell it of an MCP server; or, where no words of a start do, how its user can; undefined: it knows of none. */
+  mcp?: ((server: McpServer) => readonly string[]) | { byHand: string };
   /** How to get the program. */
   install: string;
 }

@@ -1,6 +1,6 @@
 import { numberedChoice } from './choices.ts';
 import { answerBlock } from './drawn-answer.ts';
-import type { Driver, McpServer } from './driver.ts';
+import type { Driver } from './driver.ts';
 import { boxAtCursor } from './input-box.ts';
 
 /** What stands in an empty box; it is drawn in a colour, not faint. */
@@ -13,16 +13,8 @@ export const gemini: Driver = {
     program: 'gemini',
     args: [{ words: ['--approval-mode', 'default'], unless: ['--approval-mode', '-y', '--yolo', '-p', '--prompt'] }],
     env: {},
-    settings: {
-      variable: 'GEMINI_CLI_SYSTEM_SETTINGS_PATH',
-      file: 'gemini-settings.json',
-      content: (mcp) => ({
-        general: { enableAutoUpdate: false, enableAutoUpdateNotification: false },
-        ...(mcp && { mcpServers: { [mcp.name]: mcpSettings(mcp) } }),
-      }),
-      systemFile: '/etc/gemini-cli/settings.json',
-    },
-    mcp: 'settings',
+    // Settings that only a file of root's may have, or the user's own: those are the user's to change.
+    mcp: { byHand: 'Tell it once, for all of your sessions with it: gemini mcp add --scope user niia niia mcp' },
     install: 'Get it with: npm install --global @google/gemini-cli',
   },
   submit: {
@@ -61,10 +53,6 @@ export const gemini: Driver = {
       margin: 0,
     }),
 };
-
-function mcpSettings({ command, args, variables }: McpServer): object {
-  return { command, args, env: Object.fromEntries(variables.map((name) => [name, `$${name}`])) };
-}
 
 /** Newer versions draw the command in a box of its own; older ones name it behind the tool, in a row like no other. */
 function boxedCommand(rows: readonly string[]): string | null {

@@ -1,11 +1,10 @@
 import { NiiaError } from '../../../shared/errors.ts';
-import type { McpServer, StartRule } from './driver.ts';
+import type { McpServer } from './driver.ts';
 import { driverNamed } from './drivers.ts';
 
 export interface WorkerStart {
   argv: string[];
   env: Record<string, string>;
-  settings: (Omit<NonNullable<StartRule['settings']>, 'content'> & { content: object }) | undefined;
   /** How to get the program, where its absence is no typing mistake. */
   install: string | undefined;
 }
@@ -17,8 +16,9 @@ export interface WorkerStart {
  */
 export function workerStart(worker: string, words: readonly string[], mcp?: McpServer): WorkerStart | undefined {
   const driver = driverNamed(worker);
-  if (mcp && !driver?.start.mcp) {
-    throw new NiiaError('usage', `a worker of the kind ${worker} cannot be told of an MCP server`);
+  const tell = driver?.start.mcp;
+  if (mcp && typeof tell !== 'function') {
+    throw new NiiaError('usage', `a worker of the kind ${worker} cannot be told of an MCP server`, tell?.byHand);
   }
   if (driver?.start.program === undefined) {
     if (words.length === 0 && worker !== 'shell') {
@@ -30,14 +30,13 @@ export function workerStart(worker: string, words: readonly string[], mcp?: McpS
     }
     return undefined;
   }
-  const { program, args, env, settings, install, mcp: tell } = driver.start;
+  const { program, args, env, install } = driver.start;
   const given = (word: string): boolean => words.some((one) => one === word || one.startsWith(`${word}=`));
   const own = args.flatMap(({ words: ours, unless }) => (unless.some(given) ? [] : ours));
   const told = mcp && typeof tell === 'function' ? tell(mcp) : [];
   return {
     argv: [program, ...own, ...told, ...words],
     env: { ...env },
-    settings: settings && { ...settings, content: settings.content(mcp) },
     install,
   };
 }

@@ -101,9 +101,9 @@ describe('starting a worker', () => {
       ...['-c', 'mcp_servers.niia.env_vars=["NIIA_HOME"]', 'y'],
     ]);
     expect(workerStart('claude', [], server)?.argv.at(-2)).toBe('--mcp-config');
-    expect(workerStart('gemini', [], server)?.settings?.content).toMatchObject({
-      mcpServers: { niia: { args: ['x', 'mcp'], env: { NIIA_HOME: '$NIIA_HOME' } } },
-    });
+    expect(() => workerStart('gemini', [], server)).toThrow(
+      expect.objectContaining({ code: 'usage', hint: expect.stringMatching(/gemini mcp add .*niia mcp/) }),
+    );
     expect(() => workerStart('shell', [], server)).toThrow(/MCP/);
   });
 
