@@ -46,8 +46,8 @@ export interface Watcher {
 export const pauseAtLag = 8 << 20;
 /** A question about the screen waits at most so long for output that is still to be drawn. */
 const catchUpMs = 3000;
-/** A long answer is drawn again with so many lines, and within this time. */
-const redrawnLines = 200_000;
+/** A long answer is drawn again with so many lines (29 MB at 120 columns), and within this time. */
+const redrawnLines = 20_000;
 const redrawnWithinMs = 30_000;
 const killAfterMs = 2000;
 const mostReplies = 64 << 10;

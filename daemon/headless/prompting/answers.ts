@@ -29,12 +29,16 @@ export async function answerTo(
   transcriptAllowed: boolean,
   signal: AbortSignal,
 ): Promise<Answer> {
+  const { text } = record;
+  if (text === undefined) {
+    throw new NiiaError('failed', `the answer to ${record.id} is not kept any longer: later ones took its place`);
+  }
   const driver = driverOf(session);
   if (driver.name === 'exec') {
     return { text: await readFile(answerFile(session, record.id), 'utf8'), source: 'stdout', exact: true };
   }
   if (driver.transcript && transcriptAllowed && session.meta.worker) {
-    const told = await transcriptAnswer(session, driver.transcript, turnOf(record), signal);
+    const told = await transcriptAnswer(session, driver.transcript, turnOf(text, record), signal);
     if (told?.end === 'broken') {
       throw new NiiaError(
         'failed',
@@ -44,11 +48,11 @@ export async function answerTo(
     }
     if (told?.answer !== undefined) return { text: told.answer, source: 'transcript', exact: told.end === 'over' };
   }
-  const drawn = await fromOutput(session, driver, record);
+  const drawn = await fromOutput(session, driver, text, record);
   if (drawn !== undefined) return { text: drawn, source: 'output', exact: false };
   const { lines, cols } = await session.text(0);
   const rows = lines.map((text) => ({ text, continues: false }));
-  const shown = driver.answer(rows, record.text, cols);
+  const shown = driver.answer(rows, text, cols);
   if (shown !== undefined) return { text: shown, source: 'screen', exact: false };
   const last = lines
     .filter((line) => /[\p{L}\p{N}]/u.test(line))
@@ -61,11 +65,16 @@ export async function answerTo(
   );
 }
 
-function turnOf({ text, typedAt, acceptedAt, finishedAt }: PromptRecord): Turn {
+function turnOf(text: string, { typedAt, acceptedAt, finishedAt }: PromptRecord): Turn {
   return { text, since: Date.parse(typedAt ?? acceptedAt), until: Date.parse(finishedAt ?? new Date().toISOString()) };
 }
 
-async function fromOutput(session: Session, driver: Driver, record: PromptRecord): Promise<string | undefined> {
+async function fromOutput(
+  session: Session,
+  driver: Driver,
+  prompt: string,
+  record: PromptRecord,
+): Promise<string | undefined> {
   const { outputOffset: typedAt, endOffset: end } = record;
   if (typedAt === null || end === null || typedAt < session.log.firstOffset) return undefined;
   const from = Math.max(session.log.firstOffset, typedAt - drawnBefore);
@@ -74,7 +83,7 @@ async function fromOutput(session: Session, driver: Driver, record: PromptRecord
   if (driver.name !== 'shell' && driver.name !== 'generic') {
     // On the alternate screen what scrolled by is nowhere but in the program.
     const { rows, alternate } = await session.redrawn(part(session, from, end), from, size);
-    return alternate ? undefined : driver.answer(rows, record.text, size.cols);
+    return alternate ? undefined : driver.answer(rows, prompt, size.cols);
   }
   const bytes = await readAll(session, typedAt, end);
   const marked = betweenMarks(bytes);
@@ -90,7 +99,7 @@ async function fromOutput(session: Session, driver: Driver, record: PromptRecord
   const { rows } = await session.redrawn(part(session, from, until), from, size);
   const lines = linesOf(rows.slice(Math.max(0, before.rows.length - 1)));
   const written = start === undefined ? beforePrompt(lines, linesOf(before.rows).at(-1) ?? '') : lines;
-  return afterEcho(written, record.text);
+  return afterEcho(written, prompt);
 }
 
 function withoutEmptyEnd(rows: readonly DrawnRow[]): DrawnRow[] {

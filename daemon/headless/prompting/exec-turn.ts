@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { devNull } from 'node:os';
 import { join } from 'node:path';
 import { NiiaError } from '../../../shared/errors.ts';
 import { isErrno } from '../../home/files.ts';
+import { Log } from '../../home/log.ts';
 import { openMasters, signalGroup } from '../pty.ts';
 import type { Session, StartedCommand } from '../session.ts';
 import type { TurnEnd, TurnEvents } from './terminal-turn.ts';
@@ -16,9 +17,17 @@ const killAfterMs = 2000;
 const shownPrompt = 500;
 const longestError = 2000;
 
+const log = new Log('exec');
+
 /** Where the answer to a prompt is kept. */
 export function answerFile(session: Session, id: string): string {
   return join(session.folder.path, `answer-${Buffer.from(id).toString('base64url')}.txt`);
+}
+
+export function dropAnswer(session: Session, id: string): void {
+  rm(answerFile(session, id), { force: true }).catch((error: unknown) => {
+    log.warn('an old answer could not be removed', { session: session.id, id, error });
+  });
 }
 
 /** Runs the command once: the prompt is its input, its output the answer, its exit code decides. */
@@ -34,6 +43,7 @@ export async function execTurn(
   if (!session.live) return ended;
   await events.typing();
   const answer = await open(answerFile(session, prompt.id), 'w', 0o600);
+  let answered = false;
   try {
     if (!session.live) return ended;
     show(session, `> ${prompt.text.slice(0, shownPrompt)}\n`);
@@ -64,7 +74,8 @@ export async function execTurn(
       if (!(await output.kept())) {
         return { is: 'failed', why: `its answer is longer than the ${longestAnswer >> 20} MiB that are kept` };
       }
-      if (code === 0) return { is: 'finished' };
+      answered = code === 0;
+      if (answered) return { is: 'finished', answerBytes: output.bytes };
       const how = code === null ? `signal ${name}` : `exit code ${code}`;
       const said = output.errors.trim().split('\n').at(-1);
       return { is: 'failed', why: `its command ended with ${how}${said ? `: ${said}` : ''}` };
@@ -81,6 +92,7 @@ export async function execTurn(
   } finally {
     session.tracking?.report({ state: 'idle', message: 'it waits for a prompt' });
     await answer.close();
+    if (!answered) dropAnswer(session, prompt.id);
   }
 }
 
@@ -143,6 +155,10 @@ class ExecOutput {
       show(session, bytes);
       this.errors = (this.errors + Buffer.from(bytes).toString('utf8')).slice(-longestError);
     });
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Resolves when the answer is on the disk; false where it was too long. Rejects where it could not be written. */

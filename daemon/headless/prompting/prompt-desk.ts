@@ -2,7 +2,7 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { Driver } from '../../workers/drivers/driver.ts';
 import { driverFor } from '../../workers/drivers/drivers.ts';
 import type { Session } from '../session.ts';
-import { execTurn } from './exec-turn.ts';
+import { dropAnswer, execTurn } from './exec-turn.ts';
 import { SessionPrompts } from './session-prompts.ts';
 import { TerminalTurn } from './terminal-turn.ts';
 
@@ -19,18 +19,33 @@ export class PromptDesk {
   of(session: Session): Promise<SessionPrompts> {
     let prompts = this.#prompts.get(session.id);
     if (!prompts) {
-      prompts = SessionPrompts.load(session, this.#machine, (record, events, signal) => {
-        const driver = driverOf(session);
-        if (driver.name !== 'exec') return new TerminalTurn(session, driver, record.text, events, signal).run();
-        const command = session.command;
-        if (!command) throw new NiiaError('internal', 'a live session without its command');
-        return execTurn(session, command, record, events, signal);
+      prompts = SessionPrompts.load(session, this.#machine, {
+        run: async (record, events, signal) => {
+          const { id, text } = record;
+          if (text === undefined) throw new NiiaError('internal', 'a prompt that is not over without its text');
+          const driver = driverOf(session);
+          if (driver.name !== 'exec') return await new TerminalTurn(session, driver, text, events, signal).run();
+          const command = session.command;
+          if (!command) throw new NiiaError('internal', 'a live session without its command');
+          return await execTurn(session, command, { id, text }, events, signal);
+        },
+        forget: (id) => dropAnswer(session, id),
       });
-      // What could not be read may be readable when it is asked for again.
-      prompts.catch(() => this.#prompts.delete(session.id));
       this.#prompts.set(session.id, prompts);
+      void this.#whileNeeded(session, prompts);
     }
     return prompts;
+  }
+
+  /** What is known of an ended session's prompts is read again when somebody asks. */
+  async #whileNeeded(session: Session, prompts: Promise<SessionPrompts>): Promise<void> {
+    try {
+      const [loaded] = await Promise.all([prompts, session.exited]);
+      await loaded.settled();
+    } catch {
+      // What could not be read may be readable when it is asked for again; whoever asked is told.
+    }
+    if (this.#prompts.get(session.id) === prompts) this.#prompts.delete(session.id);
   }
 }
 

@@ -1,14 +1,19 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { isErrno } from '../../home/files.ts';
 import type { PromptEntry } from '../../workers/prompt/prompt-record.ts';
 import { promptEntrySchema } from '../../workers/prompt/prompt-record.ts';
 
+/** It is written anew once it has grown by so much. Bytes. */
+const rewrittenAfter = 16 << 20;
+
 /** A session's prompts, one JSON line for each thing that happened to one, in the order of their happening. */
 export class PromptJournal {
   readonly #path: string;
   #last: Promise<void> = Promise.resolve();
+  /** What was written to it since it was written anew. */
+  #grown = 0;
 
   constructor(folder: string) {
     this.#path = join(folder, 'prompts.ndjson');
@@ -16,7 +21,30 @@ export class PromptJournal {
 
   /** Resolves once the entry is on the disk, after all before it. */
   append(entry: PromptEntry): Promise<void> {
-    const written = this.#last.then(() => this.#write(`${JSON.stringify(entry)}\n`));
+    const line = `${JSON.stringify(entry)}\n`;
+    this.#grown += line.length;
+    return this.#inTurn(() => this.#write(this.#path, line, 'a'));
+  }
+
+  /** Writes it anew, once it has grown much, with what `entries` says then; after that, all that is appended meanwhile. */
+  async shorten(entries: () => readonly PromptEntry[]): Promise<void> {
+    if (this.#grown < rewrittenAfter) return;
+    this.#grown = 0;
+    await this.#inTurn(async () => {
+      const text = entries().map((entry) => `${JSON.stringify(entry)}\n`);
+      const temporary = `${this.#path}.new`;
+      await this.#write(temporary, text.join(''), 'w');
+      await rename(temporary, this.#path);
+    });
+  }
+
+  /** Resolves when all that was appended is written, or could not be. */
+  async flushed(): Promise<void> {
+    await this.#last;
+  }
+
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const written = this.#last.then(write);
     this.#last = written.catch(() => undefined);
     return written;
   }
@@ -33,10 +61,10 @@ export class PromptJournal {
     return text.split('\n').flatMap((line) => parseEntry(line) ?? []);
   }
 
-  async #write(line: string): Promise<void> {
-    const file = await open(this.#path, 'a', 0o600);
+  async #write(path: string, text: string, flags: 'a' | 'w'): Promise<void> {
+    const file = await open(path, flags, 0o600);
     try {
-      await file.appendFile(line);
+      await file.appendFile(text);
       await file.datasync();
     } finally {
       await file.close();

@@ -2,15 +2,13 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { PromptReceipt } from '../../../shared/protocol/worker-methods.ts';
 import { Log } from '../../home/log.ts';
 import type { PromptEntry, PromptRecord } from '../../workers/prompt/prompt-record.ts';
-import { afterLoss, applyEntry, receiptOf } from '../../workers/prompt/prompt-record.ts';
+import { afterLoss, applyEntry, digestOf, entriesOf, receiptOf, tooOld } from '../../workers/prompt/prompt-record.ts';
 import type { PromptText } from '../../workers/prompt/prompt-text.ts';
 import { PromptJournal } from './prompt-journal.ts';
 import type { TurnEnd, TurnEvents } from './terminal-turn.ts';
 
 /** Prompts that wait in one session; more are refused. */
 const mostQueued = 256;
-/** Finished prompts whose state is remembered. */
-const remembered = 4096;
 
 /** What is needed of the session whose prompts they are. */
 export interface PromptedSession {
@@ -19,6 +17,13 @@ export interface PromptedSession {
   readonly folder: { readonly path: string };
   readonly log: { readonly end: number };
   endedError(): NiiaError;
+}
+
+/** How a session's prompts are carried out. */
+export interface Turns {
+  run: RunTurn;
+  /** The prompt's answer is not kept any longer. */
+  forget(id: string): void;
 }
 
 export type RunTurn = (record: PromptRecord, events: TurnEvents, signal: AbortSignal) => Promise<TurnEnd>;
@@ -49,22 +54,22 @@ export class SessionPrompts {
   readonly #records = new Map<string, PromptRecord>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #queue: PromptRecord[] = [];
-  readonly #run: RunTurn;
+  readonly #turns: Turns;
   /** Prompts that are on their way into the journal. */
   readonly #accepting = new Map<string, Promise<void>>();
   #active: Active | undefined;
 
-  private constructor(session: PromptedSession, machine: string, journal: PromptJournal, run: RunTurn) {
+  private constructor(session: PromptedSession, machine: string, journal: PromptJournal, turns: Turns) {
     this.session = session;
     this.#machine = machine;
     this.#journal = journal;
-    this.#run = run;
+    this.#turns = turns;
   }
 
   /** Takes over what an earlier server wrote: what it left open is settled, and never typed again. */
-  static async load(session: PromptedSession, machine: string, run: RunTurn): Promise<SessionPrompts> {
+  static async load(session: PromptedSession, machine: string, turns: Turns): Promise<SessionPrompts> {
     const journal = new PromptJournal(session.folder.path);
-    const prompts = new SessionPrompts(session, machine, journal, run);
+    const prompts = new SessionPrompts(session, machine, journal, turns);
     for (const entry of await journal.load()) applyEntry(prompts.#records, entry);
     for (const record of prompts.#records.values()) {
       const loss = afterLoss(record);
@@ -135,7 +140,6 @@ export class SessionPrompts {
       this.#accepting.delete(id);
     }
     this.#queue.push(record);
-    this.#forgetOld();
     this.#startNext();
     return record;
   }
@@ -176,11 +180,11 @@ export class SessionPrompts {
   }
 
   #same(record: PromptRecord, text: string): PromptRecord {
-    if (record.text === text) return record;
+    if (record.digest === digestOf(text)) return record;
     throw new NiiaError(
       'usage',
       `the prompt id ${record.id} stands for another text`,
-      'An id belongs to one prompt for ever; leave it out to have a new one.',
+      'An id belongs to one prompt; leave it out to have a new one.',
     );
   }
 
@@ -221,15 +225,16 @@ export class SessionPrompts {
     };
     let result: TurnEnd;
     try {
-      result = await this.#run(record, events, active.withdraw.signal);
+      result = await this.#turns.run(record, events, active.withdraw.signal);
     } catch (error) {
       if (active.withdraw.signal.aborted) return this.#withdrawn(id);
       const is = record.typing ? 'unknown' : 'failed';
       result = { is, why: error instanceof Error ? error.message : String(error) };
     }
     active.waitsFor = null;
-    if (result.is === 'finished') await this.#note({ is: 'finished', id, at: now(), offset: end() });
+    if (result.is === 'finished') await this.#note({ ...result, id, at: now(), offset: end() });
     else await this.#note({ ...result, id, at: now() });
+    await this.#forgetOld();
   }
 
   #withdrawn(id: string): void {
@@ -262,10 +267,23 @@ export class SessionPrompts {
     return this.#queue.includes(record) ? 'other prompts are before it' : null;
   }
 
-  #forgetOld(): void {
-    for (const [id, record] of this.#records) {
-      if (this.#records.size <= remembered) return;
-      if (record.finishedAt !== null) this.#records.delete(id);
+  /** Keeps what is kept of prompts that are over within bounds. */
+  async #forgetOld(): Promise<void> {
+    const { records, texts } = tooOld([...this.#records.values()]);
+    for (const record of texts) record.text = undefined;
+    for (const { id } of records) this.#records.delete(id);
+    for (const { id } of [...texts, ...records]) this.#turns.forget(id);
+    try {
+      // As they stand when it is written: whatever is appended later says the same again, or more.
+      await this.#journal.shorten(() => [...this.#records.values()].flatMap(entriesOf));
+    } catch (error) {
+      log.warn('the journal of prompts could not be shortened', { session: this.session.id, error });
     }
+  }
+
+  /** Resolves when nothing waits or is typed, and all is written down. */
+  async settled(): Promise<void> {
+    while (this.#active) await this.#active.over;
+    await this.#journal.flushed();
   }
 }

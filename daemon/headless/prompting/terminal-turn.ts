@@ -17,7 +17,7 @@ export interface TurnEvents {
   waits(forWhat: string | null): void;
 }
 
-export type TurnEnd = { is: 'finished' } | { is: 'unknown' | 'failed'; why: string };
+export type TurnEnd = { is: 'finished'; answerBytes?: number } | { is: 'unknown' | 'failed'; why: string };
 
 /** One prompt typed into a session's terminal, from the wait for its turn to the end of the worker's. */
 export class TerminalTurn {

@@ -1,6 +1,9 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SessionPrompts } from '../../../daemon/headless/prompting/session-prompts.ts';
-import type { TurnEnd } from '../../../daemon/headless/prompting/terminal-turn.ts';
+import type { TurnEnd, TurnEvents } from '../../../daemon/headless/prompting/terminal-turn.ts';
+import type { PromptRecord } from '../../../daemon/workers/prompt/prompt-record.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { temporaryFolder } from './support.ts';
 
@@ -13,15 +16,16 @@ async function stage() {
   const begun: string[] = [];
   const typed: string[] = [];
   let goOn: () => void = () => undefined;
-  const prompts = await SessionPrompts.load(session, 'BOX', async (record, events): Promise<TurnEnd> => {
+  const run = async (record: PromptRecord, events: TurnEvents): Promise<TurnEnd> => {
     begun.push(record.id);
     await new Promise<void>((resolve) => {
       goOn = resolve;
     });
     await events.typing();
-    typed.push(record.text);
+    typed.push(record.text ?? '');
     return { is: 'finished' };
-  });
+  };
+  const prompts = await SessionPrompts.load(session, 'BOX', { run, forget: () => undefined });
   const accept = (id: string) => prompts.accept(id, { text: `text of ${id}`, removed: 0 }, 'me');
   const finished = (id: string) =>
     new Promise<void>((resolve) => {
@@ -61,4 +65,36 @@ describe('a prompt that is taken back', () => {
     await over;
     expect(typed).toEqual(['text of a']);
   });
+});
+
+test('what is kept of prompts that are over is bounded, and a repeat still types nothing [WORK-2]', async () => {
+  const folder = temporaryFolder();
+  const session = {
+    ...{ id: 'local-1', live: true, folder: { path: folder }, log: { end: 0 } },
+    endedError: () => new NiiaError('session_ended', 'it has ended'),
+  };
+  const forgotten: string[] = [];
+  const turns = {
+    run: async (_: PromptRecord, events: TurnEvents): Promise<TurnEnd> => {
+      await events.typing();
+      return { is: 'finished', answerBytes: 1 << 20 };
+    },
+    forget: (id: string) => forgotten.push(id),
+  };
+  const prompts = await SessionPrompts.load(session, 'BOX', turns);
+  const text = 'x'.repeat(256 << 10);
+  for (let n = 1; n <= 80; n++) {
+    await prompts.accept(`p${n}`, { text: `${n} ${text}`, removed: 0 }, 'me');
+    await prompts.settled();
+  }
+  const kept = (from: SessionPrompts) => [1, 64, 66, 80].map((n) => from.get(`p${n}`)?.text !== undefined);
+  expect(kept(prompts)).toEqual([false, false, true, true]);
+  expect([forgotten.length, forgotten[0]]).toEqual([65, 'p1']);
+  expect(await prompts.accept('p1', { text: `1 ${text}`, removed: 0 }, 'me')).toMatchObject({ state: 'finished' });
+  await expect(prompts.accept('p1', { text: 'another', removed: 0 }, 'me')).rejects.toMatchObject({ code: 'usage' });
+  // It was written anew when it had grown to 16 MiB.
+  expect(statSync(join(folder, 'prompts.ndjson')).size).toBeLessThan(12 << 20);
+  const again = await SessionPrompts.load(session, 'BOX', turns);
+  expect([again.get('p1'), again.get('p80')]).toMatchObject([{ state: 'finished' }, { state: 'finished' }]);
+  await expect(again.accept('p1', { text: 'another', removed: 0 }, 'me')).rejects.toMatchObject({ code: 'usage' });
 });
