@@ -6,7 +6,7 @@ import { typedCall } from '../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../shared/rpc/peer.ts';
 import { isErrno } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
-import { sessionSocketName } from '../home/session-socket.ts';
+import { isSessionSocket } from '../home/session-socket.ts';
 import { version } from '../home/version.ts';
 import { connectLocal } from '../process/local-socket.ts';
 import { Deadline } from './deadline.ts';
@@ -125,5 +125,5 @@ export class DaemonClient {
 /** Inside a worker's session: that session's own socket. One of another home, or of none, does not count. */
 function ownSocket(home: Home): string | undefined {
   const { NIIA_SOCKET: given, NIIA_SESSION: session } = process.env;
-  return given && session && given === home.socket(sessionSocketName(session)) ? given : undefined;
+  return given && session && isSessionSocket(home, session, given) ? given : undefined;
 }

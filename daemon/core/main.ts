@@ -174,7 +174,7 @@ class Daemon {
       ...{ servers: this.#servers, audit, machine, log: new Log('policies') },
     });
     this.#sessionSockets = new SessionSockets({
-      ...{ home, servers: this.#servers, machine, log: new Log('session-sockets') },
+      ...{ servers: this.#servers, machine, log: new Log('session-sockets') },
       serve: (call, principal) => this.#router.serve(call, principal),
     });
     this.#router = new Router({

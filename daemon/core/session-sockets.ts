@@ -2,16 +2,14 @@ import type { Server, Socket } from 'node:net';
 import type { IncomingCall, Principal, Reply } from '../../shared/rpc/call.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
-import type { Home } from '../home/home.ts';
 import type { Log } from '../home/log.ts';
-import { sessionSocketName } from '../home/session-socket.ts';
+import { keepSessionSocketFolder } from '../home/session-socket.ts';
 import { version } from '../home/version.ts';
 import { listenLocal } from '../process/local-socket.ts';
 import type { HeadlessServers } from './headless-servers.ts';
 
 export interface SessionSocketsOptions {
-  home: Home;
-  servers: HeadlessServers;
+  servers: Pick<HeadlessServers, 'sessions'> & { changes: Pick<HeadlessServers['changes'], 'subscribe'> };
   serve: (call: IncomingCall, principal: Principal) => Promise<Reply>;
   machine: () => { name: string; id: string };
   log: Log;
@@ -37,17 +35,18 @@ export class SessionSockets {
   }
 
   #follow(): void {
-    const live = new Set<string>();
-    for (const { id, state, worker } of this.#o.servers.sessions) {
-      if (state !== 'exited' && worker) live.add(id);
+    const live = new Map<string, string>();
+    for (const { id, state, socket } of this.#o.servers.sessions)
+      if (state !== 'exited' && socket) live.set(id, socket);
+    for (const [session, path] of live) {
+      if (!this.#listening.has(session)) this.#listening.set(session, this.#listen(session, path));
     }
-    for (const session of live) if (!this.#listening.has(session)) this.#listening.set(session, this.#listen(session));
     for (const session of [...this.#listening.keys()]) if (!live.has(session)) this.#stop(session);
   }
 
-  async #listen(session: string): Promise<Server | undefined> {
-    const path = this.#o.home.socket(sessionSocketName(session));
+  async #listen(session: string, path: string): Promise<Server | undefined> {
     try {
+      keepSessionSocketFolder(path);
       return await listenLocal(path, (socket) => this.#accept(session, socket));
     } catch (error) {
       // Its worker then reaches nobody, which is safe; everything else goes on.

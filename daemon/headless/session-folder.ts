@@ -41,6 +41,7 @@ const metaSchema = v.object({
   notRestored: v.optional(v.nullable(v.string()), null),
   /** The rules that its starter named. Absent from sessions of earlier versions. */
   worker: v.optional(v.nullable(v.string())),
+  socket: v.optional(v.nullable(v.string())),
 });
 export type SessionMeta = v.InferOutput<typeof metaSchema>;
 

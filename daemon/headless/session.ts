@@ -221,10 +221,10 @@ export class Session {
 
   info(): SessionInfo {
     const { id, name, argv, cwd, pid, cols, rows, title, createdAt, endedAt, exitCode, signal } = this.#parts.meta;
-    const { owner, worker = null, restore, restoredFrom, restoredAs, notRestored } = this.#parts.meta;
+    const { owner, worker = null, socket = null, restore, restoredFrom, restoredAs, notRestored } = this.#parts.meta;
     return {
       ...{ id, name, command: commandLine(argv), argv, cwd, pid, cols, rows, ...this.state(), title },
-      ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner, worker },
+      ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner, worker, socket },
       ...{ outputBytes: this.log.end, firstOffset: this.log.firstOffset, logError: this.log.logError },
       ...{ restore, restoredFrom, restoredAs, notRestored },
     };

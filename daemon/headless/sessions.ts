@@ -7,7 +7,7 @@ import type { Home } from '../home/home.ts';
 import type { Lock } from '../home/lock.ts';
 import { acquireLock } from '../home/lock.ts';
 import { Log } from '../home/log.ts';
-import { sessionSocketName } from '../home/session-socket.ts';
+import { newSessionSocket, removeSessionSocket } from '../home/session-socket.ts';
 import { isHeadlessRunning } from '../process/headless-record.ts';
 import { chooseSession, mainName } from './choose-session.ts';
 import { childEnvironment, executable, startFolder, userShell } from './command.ts';
@@ -153,18 +153,18 @@ export class Sessions {
     const file = this.#executable(command, env, cwd, wanted.worker ?? undefined);
     const folder = SessionFolder.claim(home);
     const { id } = folder;
+    // What it asks niia goes by a socket of its own, which speaks for this session only.
+    const socket = wanted.worker ? newSessionSocket(home, id) : null;
     const meta: SessionMeta = {
       ...{ id, name: wanted.name ?? id, argv, cwd, pid: 0, cols: wanted.cols ?? 80, rows: wanted.rows ?? 24 },
       ...{ sizing: wanted.sizing ?? 'viewer', title: '', createdAt: new Date(this.#now()).toISOString() },
       ...{ endedAt: null, exitCode: null, signal: null, lost: false, owner, generation, key: key ?? null },
       ...{ restore, takenAlong: false, restoredAs: null, notRestored: null, restoredFrom: restoredFrom ?? null },
-      worker: wanted.worker ?? null,
+      ...{ worker: wanted.worker ?? null, socket },
     };
     // A hook inside shows it, and so speaks for this session only.
     const token = randomBytes(18).toString('base64url');
-    // What it asks niia goes by a socket of its own, which speaks for this session only.
-    const socket = wanted.worker ? { NIIA_SOCKET: home.socket(sessionSocketName(id)) } : {};
-    const inside = { NIIA_SESSION: id, NIIA_SESSION_TOKEN: token, ...socket };
+    const inside = { NIIA_SESSION: id, NIIA_SESSION_TOKEN: token, ...(socket && { NIIA_SOCKET: socket }) };
     const session = this.#start(
       folder,
       meta,
@@ -337,6 +337,7 @@ export class Sessions {
     if (lost || meta.generation !== generation) {
       meta.generation = generation;
       if (lost) Object.assign(meta, { lost, endedAt: new Date(this.#now()).toISOString() });
+      if (lost) this.#dropSocket(meta);
       folder.writeMeta(meta);
     }
     const output = await OutputLog.load(this.#logOptions(folder));
@@ -349,9 +350,19 @@ export class Sessions {
 
   /** It has ended, and what is kept of it is in place. */
   #settled(session: Session): void {
+    this.#dropSocket(session.meta);
     if (!this.#sessions.has(session.id)) return;
     this.#sizes.set(session.id, session.folder.bytes());
     this.#collect();
+  }
+
+  #dropSocket({ id, socket }: SessionMeta): void {
+    if (!socket) return;
+    try {
+      removeSessionSocket(socket);
+    } catch (error) {
+      log.warn("the folder of a session's own socket could not be removed", { session: id, socket, error });
+    }
   }
 
   /** Clears away ended sessions that are too old, too many or too large. */

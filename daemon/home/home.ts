@@ -47,16 +47,20 @@ export class Home {
     return folder;
   }
 
+  /** What keeps it apart from other homes in places outside of it. */
+  get hash(): string {
+    return createHash('sha256').update(this.root).digest('hex').slice(0, 12);
+  }
+
   /** Address of the local socket `name` (`daemon`, `headless-…`). */
   socket(name: string): string {
-    const homeHash = createHash('sha256').update(this.root).digest('hex').slice(0, 12);
     const path = socketPath(
       {
         home: this.root,
         platform: process.platform,
         runtimeDir: process.env['XDG_RUNTIME_DIR'] || undefined,
         tmpDir: tmpdir(),
-        homeHash,
+        homeHash: this.hash,
       },
       name,
     );

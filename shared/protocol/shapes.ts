@@ -59,6 +59,8 @@ export const sessionInfoSchema = v.object({
   stateSince: v.optional(v.string()),
   /** The kind of worker that its starter named, whose rules tell its state. */
   worker: v.optional(v.nullable(v.string())),
+  /** Address, on its machine, of the socket that speaks for it only; a worker's has one. */
+  socket: v.optional(v.nullable(v.string())),
   /** The title that the program set (OSC 0 or 2). */
   title: v.string(),
   createdAt: v.string(),
