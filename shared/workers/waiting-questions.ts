@@ -37,9 +37,12 @@ export async function waitingQuestions(
   };
 }
 
-/** The error for a question that does not wait on any machine that could be asked. */
+/** The error for a question that does not wait on any machine that could be asked; on others it may. */
 export function noSuchQuestion(id: string, missing: WaitingQuestions['missing'], hint: string): NiiaError {
-  const unasked = missing.map(({ machine }) => machine).join(', ');
-  const where = unasked ? ` on a machine that can be reached (not asked: ${unasked})` : '';
-  return new NiiaError('fenced', `no question ${id} waits${where}: it was answered, or its screen has changed`, hint);
+  if (missing.length === 0) {
+    return new NiiaError('fenced', `no question ${id} waits: it was answered, or its screen has changed`, hint);
+  }
+  const unasked = missing.map(({ machine, why }) => `${machine} (${why})`).join(', ');
+  const what = 'it was answered, its screen has changed, or it waits on a machine that could not be asked';
+  return new NiiaError('offline', `no question ${id} was found: ${what}: ${unasked}`, hint);
 }

@@ -81,7 +81,7 @@ export const workerSpecs = {
     examples: ['niia approve 3f2a9c01d4e7 1', 'niia approve 3f2a9c01d4e7 deny'],
     notes: [
       'OPTION is its number, the start of its label, or allow or deny for the one that means it this once.',
-      'Exit code 8 when the screen has changed since: nothing is typed then.',
+      'Exit code 8 when the screen has changed since, 4 when it may wait on a machine that cannot be reached: nothing is typed then.',
     ],
     remote: true,
   }),

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
@@ -35,7 +36,9 @@ export async function answerTo(
   }
   const driver = driverOf(session);
   if (driver.name === 'exec') {
-    return { text: await readFile(answerFile(session, record.id), 'utf8'), source: 'stdout', exact: true };
+    const bytes = await readFile(answerFile(session, record.id));
+    // Answers are text: bytes that are none are told as replaced.
+    return { text: bytes.toString('utf8'), source: 'stdout', exact: isUtf8(bytes) };
   }
   if (driver.transcript && transcriptAllowed && session.meta.worker) {
     const told = await transcriptAnswer(session, driver.transcript, turnOf(text, record), signal);

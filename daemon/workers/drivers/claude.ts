@@ -41,7 +41,6 @@ export const claude: Driver = {
       command: dashedCommand,
     }),
   interrupt: '\x1b',
-  leave: '/exit',
   transcript: 'claude',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {

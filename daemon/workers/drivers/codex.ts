@@ -47,7 +47,6 @@ export const codex: Driver = {
       command: askedCommand,
     }),
   interrupt: '\x1b',
-  leave: '/quit',
   transcript: 'codex',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {

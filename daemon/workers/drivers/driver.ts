@@ -74,8 +74,6 @@ export interface Driver {
   question(look: ScreenLook): AskedQuestion | undefined;
   /** Typed to stop a turn. */
   readonly interrupt: string;
-  /** Typed as a prompt to end the program; undefined where there is no such word. */
-  readonly leave: string | undefined;
   /** Which record of conversations it keeps. */
   readonly transcript: 'codex' | 'claude' | 'gemini' | undefined;
   /** Takes the answer to `prompt` out of what was drawn, the oldest row first; undefined where it is not found. */

@@ -39,7 +39,6 @@ export const gemini: Driver = {
       command: boxedCommand,
     }),
   interrupt: '\x1b',
-  leave: '/quit',
   transcript: 'gemini',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {

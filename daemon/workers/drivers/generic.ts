@@ -7,5 +7,4 @@ export const generic: Driver = {
   name: 'generic',
   submit: { ...shell.submit, enterAfterMs: 150, unbracketed: 'single', seenBy: 'state', settleMs: 1000 },
   question: lineQuestion,
-  leave: undefined,
 };

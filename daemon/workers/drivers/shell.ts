@@ -19,7 +19,6 @@ export const shell: Driver = {
   inputBox: () => undefined,
   question: lineQuestion,
   interrupt: '\x03',
-  leave: 'exit',
   transcript: undefined,
   answer: () => undefined,
 };

@@ -1,6 +1,6 @@
 import { NiiaError } from '../../../shared/errors.ts';
 import type { McpServer } from './driver.ts';
-import { driverNamed } from './drivers.ts';
+import { driverNamed, workerNames } from './drivers.ts';
 
 export interface WorkerStart {
   argv: string[];
@@ -19,6 +19,13 @@ export function workerStart(worker: string, words: readonly string[], mcp?: McpS
   const tell = driver?.start.mcp;
   if (mcp && typeof tell !== 'function') {
     throw new NiiaError('usage', `a worker of the kind ${worker} cannot be told of an MCP server`, tell?.byHand);
+  }
+  if (!driver && words.length === 0) {
+    throw new NiiaError(
+      'usage',
+      `niia knows no worker of the kind ${worker}; it knows: ${workerNames.join(', ')}`,
+      `One that only your own rules know needs its command: niia new --worker ${worker} -- COMMAND`,
+    );
   }
   if (driver?.start.program === undefined) {
     if (words.length === 0 && worker !== 'shell') {

@@ -292,6 +292,20 @@ describe('read --follow', () => {
   });
 });
 
+describe('an answer to a question', () => {
+  test('that is not found is fenced, or may wait where nobody could ask', async () => {
+    const machine = { id: 'b', path: null, rttMs: null, since: null, lastSeen: null, version: null } as const;
+    const more = { platform: null, headless: 'unknown', sessions: 0, role: 'admin', labels: {} } as const;
+    const machines = [{ ...machine, ...more, name: 'HERE', id: 'id-here', self: true, online: true }];
+    const away = { ...machine, ...more, name: 'B', self: false, online: false };
+    let all = machines;
+    await serve({ 'machine.list': () => ({ machines: all }), 'session.approvals': () => ({ questions: [] }) });
+    expect(await cli.run(['approve', 'x', 'allow'])).toMatchObject({ code: 8 });
+    all = [...machines, away];
+    expect(await cli.run(['approve', 'x', 'allow'])).toMatchObject({ code: 4, err: expect.stringContaining('B (') });
+  });
+});
+
 describe('a policy', () => {
   test('without a name replaces none, on no machine, though two are set at once', async () => {
     const set: Array<[string, string | undefined]> = [];

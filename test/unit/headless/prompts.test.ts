@@ -111,6 +111,13 @@ describe('prompts', () => {
     expect(asked()).toEqual(['slow a', 'b']);
   });
 
+  test('have an exact answer only where it is text', async () => {
+    const running = await start();
+    const argv = ['/bin/sh', '-c', "printf 'a\\377b'"];
+    const { session } = await running.ask('session.new', { worker: 'exec', argv });
+    expect(await answer(running, { session, id: 'p' }, 'x')).toMatchObject({ exact: false, text: 'a\ufffdb' });
+  });
+
   test('fail with what the command said last where its exit code is not 0', async () => {
     const running = await start();
     const { session } = await execWorker(running);

@@ -111,5 +111,7 @@ describe('starting a worker', () => {
     expect(workerStart('shell', [])).toBeUndefined();
     expect(workerStart('exec', ['wc', '-l'])).toBeUndefined();
     expect(() => workerStart('exec', [])).toThrow(/needs a command/);
+    expect(() => workerStart('codx', [])).toThrow(/knows: claude, codex, gemini/);
+    expect(workerStart('mine', ['my-agent'])).toBeUndefined();
   });
 });
