@@ -14,11 +14,16 @@ const fileSchema = v.object({ policies: v.array(approvalPolicySchema) });
 const questionsKept = 1024;
 const deadlineMs = 15_000;
 
+type PolicedServer = Pick<HeadlessServer, 'generation' | 'sessions' | 'peer'>;
+
 export interface ApprovalPoliciesOptions {
   /** The file that holds them. */
   path: string;
-  servers: HeadlessServers;
-  audit: AuditLog;
+  servers: {
+    all: ReadonlyArray<PolicedServer>;
+    changes: Pick<HeadlessServers['changes'], 'subscribe'>;
+  };
+  audit: Pick<AuditLog, 'record'>;
   /** This machine's name and id. */
   machine: () => { name: string; id: string };
   log: Log;
@@ -99,7 +104,7 @@ export class ApprovalPolicies {
     }
   }
 
-  async #decide(server: HeadlessServer, session: string): Promise<void> {
+  async #decide(server: PolicedServer, session: string): Promise<void> {
     const policies = this.list();
     if (policies.length === 0) return;
     const from = this.#asPolicy('policy');
@@ -110,7 +115,7 @@ export class ApprovalPolicies {
     }
   }
 
-  async #answer(server: HeadlessServer, question: Question, policy: ApprovalPolicy): Promise<void> {
+  async #answer(server: PolicedServer, question: Question, policy: ApprovalPolicy): Promise<void> {
     const { id, session } = question;
     const from = this.#asPolicy(`policy ${policy.name}`);
     const { id: self } = this.#o.machine();

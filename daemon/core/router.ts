@@ -16,11 +16,11 @@ import type { Sessions } from './sessions.ts';
 
 export interface RouterOptions {
   self: string;
-  machines: Machines;
-  sessions: Sessions;
+  machines: Pick<Machines, 'find' | 'peer' | 'onWaiting'>;
+  sessions: Pick<Sessions, 'serve'>;
   handlers: Handlers<DaemonMethod, Principal>;
-  config: ConfigStore;
-  audit: AuditLog;
+  config: Pick<ConfigStore, 'current'>;
+  audit: Pick<AuditLog, 'record'>;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,6 +22,13 @@ export function lines(count: number): string {
   return Array.from({ length: count }, (_, i) => `${i + 1}. line of a long answer`).join('\n');
 }
 
+/** So long that it is drawn in several rows. */
+export const paragraph = `It is ${'as long a line as a terminal wraps, of words of all sizes, '.repeat(8)}and ends here.`;
+
+export function digest(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
 /** What the model does by the first word of a prompt; anything else is repeated. */
 export const script: Script = (turn): Answer => {
   const [word, argument] = turn.prompt
@@ -36,7 +44,8 @@ export const script: Script = (turn): Answer => {
     return { kind: 'text', pieces: all.match(/[\s\S]{1,2000}/g) ?? [], pauseMs: 5 };
   }
   if (word === 'error') return { kind: 'error', status: argument === '429' ? 429 : 500 };
-  if (word === 'big') return text(`Read ${turn.prompt.replace(/<[^>]*>/g, '').trim().length} characters.`);
+  if (word === 'big') return text(`Read ${digest(turn.prompt.replace(/<[^>]*>/g, '').trim())}.`);
+  if (word === 'wrapped') return text(paragraph);
   return echo(turn);
 };
 

@@ -44,6 +44,20 @@ describe('prompts', () => {
     ]);
   });
 
+  test('are on the disk, and that they begin, before their command runs [WORK-1]', async () => {
+    const running = await start();
+    const argv = ['/bin/sh', '-c', 'cat "$NIIA_HOME/sessions/$NIIA_SESSION/prompts.ndjson"'];
+    const { session } = await running.ask('session.new', { worker: 'exec', argv });
+    const { text } = await answer(running, { session, id: 'p1' }, 'one');
+    const seen = text.trim().split('\n');
+    expect(seen.map((line) => JSON.parse(line) as object).slice(0, 2)).toMatchObject([
+      ...[
+        { is: 'accepted', id: 'p1', text: 'one' },
+        { is: 'typing', id: 'p1' },
+      ],
+    ]);
+  });
+
   test('are carried out once for an id, asked at the same time, again, and after a restart [WORK-2]', async () => {
     const running = await start();
     const { session, asked } = await execWorker(running);
