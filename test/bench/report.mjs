@@ -20,7 +20,7 @@ export const names = {
 
 /**
  * @typedef {{ name: string, value: number, limit: number, unit: string, met: boolean }} Aim
- * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[], state?: import('./state.mjs').StateResult } & import('./report-links.mjs').LinkResults & { aims: Aim[] }} Results
+ * @typedef {{ host: Host, echo?: import('./echo.mjs').EchoResult[], bulk?: Bulk, startUp?: import('./startup.mjs').StartResult[], memory?: import('./memory.mjs').MemoryResult, hops?: import('./hops.mjs').Hop[], state?: import('./state.mjs').StateResult, prompts?: import('./prompts.mjs').PromptsResult } & import('./report-links.mjs').LinkResults & { aims: Aim[] }} Results
  * @typedef {{ log: import('./bulk.mjs').LogFile, ways: import('./bulk.mjs').BulkResult[] }} Bulk
  * @typedef {{ cores: number, processor: string, node: string, platform: string, load: number }} Host
  */
@@ -205,7 +205,7 @@ export function reportMemory(memory) {
  * @param {Results} results
  * @returns {Aim[]}
  */
-export function aims({ echo, bulk, startUp, memory, hops }) {
+export function aims({ echo, bulk, startUp, memory, hops, prompts }) {
   /** @type {Aim[]} */
   const all = [];
   const most = (/** @type {string} */ name, /** @type {number} */ value, /** @type {number} */ limit, unit = '×') =>
@@ -242,6 +242,10 @@ export function aims({ echo, bulk, startUp, memory, hops }) {
   if (memory) {
     const each = perSession(memory, memory.idle, 'pss') / 1e6;
     most('memory, at most 2 MB an idle session', each, 2, ' MB');
+  }
+  if (prompts) {
+    most('prompts lost under load', prompts.lost, 0, '');
+    most('prompts doubled under load', prompts.doubled, 0, '');
   }
   return all;
 }

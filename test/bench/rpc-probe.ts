@@ -117,6 +117,17 @@ export class RpcProbe {
     await ask(this.#peer, 'session.write', { session }, { body: Buffer.from(text) });
   }
 
+  /** Submits a prompt and waits for the end of the worker's turn; what became of it. */
+  async prompt(session: string, id: string, text: string): Promise<string> {
+    try {
+      const params = { session, id, until: 'finished', queue: true } as const;
+      return (await ask(this.#peer, 'session.prompt', params, { body: Buffer.from(text) })).state;
+    } catch (error) {
+      if (error instanceof NiiaError && error.code === 'outcome_unknown') return 'unknown';
+      throw error;
+    }
+  }
+
   /** Waits until the session was quiet for so long. */
   async idle(session: string, ms: number): Promise<void> {
     await ask(this.#peer, 'session.wait', { session, until: { type: 'idle', ms } });

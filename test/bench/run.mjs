@@ -14,6 +14,7 @@ import { measureInteractive } from './interactive.mjs';
 import { endPair, Gateway, makePair } from './machines.mjs';
 import { measureMemory } from './memory.mjs';
 import { measurePaths } from './paths.mjs';
+import { measurePrompts, reportPrompts } from './prompts.mjs';
 import * as report from './report.mjs';
 import * as links from './report-links.mjs';
 import { Scratch } from './scratch.mjs';
@@ -22,7 +23,19 @@ import { measureState, reportState } from './state.mjs';
 import { bulkWays, echoWays, starts } from './ways.mjs';
 import { Yardsticks } from './yardsticks.mjs';
 
-const parts = ['echo', 'hops', 'bulk', 'startup', 'memory', 'paths', 'failover', 'interactive', 'flood', 'state'];
+const parts = [
+  'echo',
+  'hops',
+  'bulk',
+  'startup',
+  'memory',
+  'paths',
+  'failover',
+  'interactive',
+  'flood',
+  'state',
+  'prompts',
+];
 const usage = `npm run bench -- [--quick] [--megabytes N] [--only PARTS] [--json FILE] [--profile DIR]
 
   --quick         half the rounds
@@ -86,6 +99,10 @@ async function bench(scratch, options) {
   if (wants('state')) {
     results.state = await measureState(scratch, RpcProbe, { rounds: rounds(40), seconds: rounds(10) });
     reportState(results.state);
+  }
+  if (wants('prompts')) {
+    results.prompts = await measurePrompts(scratch, RpcProbe, { prompts: rounds(1000) });
+    reportPrompts(results.prompts);
   }
   results.aims = [...report.aims(results), ...links.aims(results)];
   report.reportAims(results.aims);
