@@ -107,20 +107,25 @@ async function untilOnline(
 ): Promise<void> {
   const deadlineMs = deadline.leftMs ?? withinMs;
   const call = await daemon.call('machine.watch', {}, { to: undefined, deadlineMs });
-  const there = new Promise<void>((resolve) => {
+  const there = new Promise<true>((resolve) => {
     call.onEvent(({ machines }) => {
-      if (machines.some((one) => one.id === id && one.online)) resolve();
+      if (machines.some((one) => one.id === id && one.online)) resolve(true);
     });
   });
+  // Whichever side's clock is first: a watch whose time is over ends, or fails.
+  const over = call.result.then(
+    () => false,
+    (error: unknown) => {
+      if (NiiaError.from(error).code === 'timeout') return false;
+      throw error;
+    },
+  );
   try {
-    await Promise.race([there, call.result]);
-  } catch (cause) {
-    if (NiiaError.from(cause).code !== 'timeout') throw cause;
+    if (await Promise.race([there, over])) return;
     throw new NiiaError(
       'offline',
       `${machine} did not come within ${Math.round(deadlineMs / 1_000)} s`,
       'Is it switched on, and does it start niia by itself? See: niia service install',
-      { cause },
     );
   } finally {
     call.cancel();
