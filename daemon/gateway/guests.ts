@@ -7,7 +7,7 @@ import { ticketHash } from '../team/invite-code.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Line } from './line.ts';
 import type { Counters } from './metrics.ts';
-import { FailureLimit } from './rate-limit.ts';
+import { AddressRate } from './rate-limit.ts';
 import type { Member } from './team.ts';
 import { Tickets } from './tickets.ts';
 
@@ -25,7 +25,7 @@ interface Lane {
 export class Guests {
   readonly #lanes = new Map<number, Lane>();
   readonly #tickets: Tickets;
-  readonly #failures: FailureLimit;
+  readonly #failures: AddressRate;
   readonly #limits: ServerLimits;
   readonly #counters: Counters;
   readonly #memberOf: (team: string, machine: string) => Member | undefined;
@@ -39,7 +39,7 @@ export class Guests {
     this.#counters = counters;
     this.#memberOf = memberOf;
     this.#tickets = new Tickets(limits.ticketsPerMachine, limits.ticketMemoryMs);
-    this.#failures = new FailureLimit(limits.guestTriesPerMinute);
+    this.#failures = new AddressRate(limits.guestTriesPerMinute / 60, limits.guestTriesPerMinute);
   }
 
   get size(): number {
@@ -53,13 +53,13 @@ export class Guests {
   /** Gives a guest its lane. Throws what it is refused with. */
   admit(guest: Line, ticket: string): void {
     const now = performance.now();
-    if (this.#failures.exceeded(guest.address, now)) {
+    if (this.#failures.spent(guest.address, now)) {
       throw new NiiaError('busy', 'too many wrong codes came from this address', 'Wait a minute and try again.');
     }
     const hash = ticketHash(ticket);
     const found = this.#tickets.look(hash, Date.now());
     if (found.state !== 'open') {
-      this.#failures.failed(guest.address, now);
+      this.#failures.take(guest.address, now);
       throw refusals[found.state]();
     }
     const { team, machine } = found.inviter;

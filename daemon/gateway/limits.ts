@@ -8,6 +8,9 @@ export const serverLimits = {
   /** Connections that have not proved a key yet, from one address and in all. */
   greetingsPerAddress: 64,
   greetings: 512,
+  /** New connections from one address: each costs a TLS handshake. A restarted gateway meets a whole site at once. */
+  connectionsPerSecond: 30,
+  connectionsAtOnce: 64,
   /** How long a TLS handshake and how long a request may take. */
   requestMs: 5_000,
   /** Control messages and rosters that may wait for a machine that does not read. */

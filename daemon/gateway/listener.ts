@@ -10,13 +10,16 @@ import { isErrno } from '../home/files.ts';
 import { acceptWebSocket, connectPath, linkPath } from '../mesh/websocket.ts';
 import type { ServerLimits } from './limits.ts';
 import { serverLimits } from './limits.ts';
-import { AddressQuota } from './rate-limit.ts';
+import { AddressQuota, AddressRate } from './rate-limit.ts';
 import type { Remote } from './server.ts';
 
 /** What is served; a `GatewayServer`. */
 export interface ServedGateway {
   readonly ready: boolean;
-  readonly limits: Pick<ServerLimits, 'greetingsPerAddress' | 'greetings' | 'requestMs'>;
+  readonly limits: Pick<
+    ServerLimits,
+    'greetingsPerAddress' | 'greetings' | 'connectionsPerSecond' | 'connectionsAtOnce' | 'requestMs'
+  >;
   accept(transport: Transport, remote: Remote): void;
   metrics(): string;
 }
@@ -41,13 +44,15 @@ export interface GatewayListener {
 
 const maxHeaderSize = 8 << 10;
 const closeMs = 2_500;
+const sweepMs = 60_000;
 
 /**
  * The one port of a machine or gateway, over HTTPS: a gateway's `/healthz`, `/readyz`, `/metrics` and WebSockets on
  * `/v1/connect`, and a machine's own on `/v1/link`.
  */
 export async function listenGateway({ host, port, tls, server, link }: ListenOptions): Promise<GatewayListener> {
-  const { requestMs, greetingsPerAddress, greetings } = server?.limits ?? serverLimits;
+  const limits = server?.limits ?? serverLimits;
+  const { requestMs } = limits;
   const options = {
     headersTimeout: requestMs,
     requestTimeout: requestMs,
@@ -60,12 +65,15 @@ export async function listenGateway({ host, port, tls, server, link }: ListenOpt
   const http: Server = tls
     ? createHttpsServer({ ...options, handshakeTimeout: requestMs, cert: tls.cert, key: tls.key }, answer)
     : createHttpServer(options, answer);
-  const quota = new AddressQuota(greetingsPerAddress, greetings);
+  const quota = new AddressQuota(limits.greetingsPerAddress, limits.greetings);
+  const rate = new AddressRate(limits.connectionsPerSecond, limits.connectionsAtOnce);
+  const sweeper = setInterval(() => rate.sweep(performance.now()), sweepMs).unref();
   const connections = new Map<string, { socket: Socket; release: () => void; upgraded: boolean }>();
 
   // Counted from the first packet on: a connection holds a place until it is known who it is.
   http.on('connection', (socket: Socket) => {
-    const release = quota.take(socket.remoteAddress ?? '');
+    const address = socket.remoteAddress ?? '';
+    const release = rate.take(address, performance.now()) ? quota.take(address) : undefined;
     if (!release) {
       socket.destroy();
       return;
@@ -115,6 +123,7 @@ export async function listenGateway({ host, port, tls, server, link }: ListenOpt
   return {
     port: address.port,
     close: async () => {
+      clearInterval(sweeper);
       const closed = once(http, 'close');
       http.close();
       for (const { socket, upgraded } of connections.values()) if (!upgraded) socket.destroy();

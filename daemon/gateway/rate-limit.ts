@@ -1,24 +1,27 @@
 import { TokenBucket } from '../../shared/token-bucket.ts';
 
-/** Counts the failures of each address: `perMinute` at once, then as many a minute. */
-export class FailureLimit {
-  readonly #perMinute: number;
+/** How often something may happen from each address: `burst` times at once, then `perSecond`. */
+export class AddressRate {
+  readonly #perSecond: number;
+  readonly #burst: number;
   readonly #buckets = new Map<string, TokenBucket>();
 
-  constructor(perMinute: number) {
-    this.#perMinute = perMinute;
+  constructor(perSecond: number, burst: number) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
   }
 
-  /** Whether this address has failed too often to be heard now. */
-  exceeded(address: string, now: number): boolean {
-    return this.#buckets.get(addressKey(address))?.empty(now) ?? false;
-  }
-
-  failed(address: string, now: number): void {
+  /** Once more; false where that is too often. */
+  take(address: string, now: number): boolean {
     const key = addressKey(address);
-    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#perMinute / 60, this.#perMinute, now);
-    bucket.take(1, now);
+    const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#perSecond, this.#burst, now);
     this.#buckets.set(key, bucket);
+    return bucket.take(1, now);
+  }
+
+  /** Whether once more would be too often. */
+  spent(address: string, now: number): boolean {
+    return this.#buckets.get(addressKey(address))?.empty(now) ?? false;
   }
 
   /** Forgets the addresses that have nothing against them any more. */

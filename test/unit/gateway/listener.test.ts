@@ -122,6 +122,20 @@ describe('over HTTP', () => {
 });
 
 describe('connections that do not say who they are', () => {
+  it('takes new connections from one address at a rate, and serves those that are there on', async () => {
+    const { port, join, machines } = await serve({ limits: { connectionsPerSecond: 1, connectionsAtOnce: 3 } });
+    const member = await join(machines[0]!);
+    await member.next('welcome');
+    await mute(port);
+    await mute(port);
+    expect(await (await mute(port)).ended).toBe('');
+    await member.settled();
+    expect(member.isClosed).toBe(false);
+    // The next second has room for one more.
+    const comesIn = () => join(machines[1]!).catch(() => undefined);
+    await expect.poll(comesIn, { timeout: 10_000 }).toBeDefined();
+  });
+
   it('hold only so many places of an address, and give them back', async () => {
     const { port, join, machines } = await serve({ limits: { greetingsPerAddress: 3 } });
     const member = await join(machines[0]!);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AddressQuota, addressKey, FailureLimit } from '../../../daemon/gateway/rate-limit.ts';
+import { AddressQuota, AddressRate, addressKey } from '../../../daemon/gateway/rate-limit.ts';
 import { TokenBucket } from '../../../shared/token-bucket.ts';
 
 describe('a token bucket', () => {
@@ -13,17 +13,17 @@ describe('a token bucket', () => {
   });
 });
 
-describe('failures', () => {
-  it('are counted for each address and forgiven in time', () => {
-    const limit = new FailureLimit(2);
-    limit.failed('192.0.2.1', 0);
-    expect(limit.exceeded('192.0.2.1', 0)).toBe(false);
-    limit.failed('192.0.2.1', 0);
-    expect(limit.exceeded('192.0.2.1', 0)).toBe(true);
-    expect(limit.exceeded('192.0.2.2', 0)).toBe(false);
-    expect(limit.exceeded('192.0.2.1', 30_000)).toBe(false);
+describe('a rate', () => {
+  it('is counted for each address, and forgotten in time', () => {
+    const limit = new AddressRate(2 / 60, 2);
+    limit.take('192.0.2.1', 0);
+    expect(limit.spent('192.0.2.1', 0)).toBe(false);
+    limit.take('192.0.2.1', 0);
+    expect(limit.spent('192.0.2.1', 0)).toBe(true);
+    expect(limit.spent('192.0.2.2', 0)).toBe(false);
+    expect(limit.spent('192.0.2.1', 30_000)).toBe(false);
     limit.sweep(120_000);
-    expect(limit.exceeded('192.0.2.1', 120_000)).toBe(false);
+    expect(limit.spent('192.0.2.1', 120_000)).toBe(false);
   });
 });
 
