@@ -122,7 +122,7 @@ describe('over HTTP', () => {
 });
 
 describe('connections that do not say who they are', () => {
-  it('takes new connections from one address at a rate, and serves those that are there on', async () => {
+  it('are taken from one address at a rate, and those that are there stay [GW-26]', async () => {
     const { port, join, machines } = await serve({ limits: { connectionsPerSecond: 1, connectionsAtOnce: 3 } });
     const member = await join(machines[0]!);
     await member.next('welcome');
