@@ -3,7 +3,7 @@ import { bundleSim, type Mutation, runNights } from '../../sim/bundle.ts';
 import { mutants } from '../../sim/mutants.ts';
 
 /** Nights in which a defect has to show. */
-const nights = 500;
+const nights = 1_000;
 const limitMs = 120_000;
 const full = Boolean(process.env['NIIA_TEST_FULL']);
 const chosen = process.env['NIIA_SIM_MUTANT'];
