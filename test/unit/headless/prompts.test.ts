@@ -217,8 +217,11 @@ describe('a shell as a worker', () => {
     const params = { session, id: '1', until: 'finished' } as const;
     const call = typedCall(running.peer, 'session.prompt', params, bodyOf('echo mine'));
     const theirs = new Promise<void>((resolve, reject) => {
+      let begun = false;
       call.onEvent(({ receipt }) => {
-        if (receipt.state !== 'typed' || receipt.submittedAt !== null) return;
+        // Told more than once where it waits for a while.
+        if (begun || receipt.state !== 'typed' || receipt.submittedAt !== null) return;
+        begun = true;
         running.write(session, 'echo theirs\r').then(() => resolve(), reject);
       });
     });
