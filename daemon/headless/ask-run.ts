@@ -1,15 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { devNull } from 'node:os';
 import { NiiaError } from '../../shared/errors.ts';
 import type { ResultOf } from '../../shared/protocol/methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
 import type { ByteSource } from '../../shared/rpc/byte-stream.ts';
 import type { ServedCall } from '../../shared/rpc/server.ts';
+import { withoutPrivate } from '../process/private-descriptors.ts';
 import { AskOutput } from './ask-output.ts';
 import { shellCommand } from './command.ts';
-import { openMasters, signalGroup } from './pty.ts';
+import { signalGroup } from './pty.ts';
 
 export type AskCall = ServedCall<'machine.ask'>;
 
@@ -165,16 +164,9 @@ export class AskRun {
 
 function start({ command, cwd, env, stdin }: AskRunOptions): ChildProcess {
   const { file, args } = shellCommand(command);
-  const masters = openMasters();
-  const nothing = openSync(devNull, 'r+');
-  try {
-    const stdio: Array<'pipe' | 'ignore' | number> = [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'];
-    // The terminals of sessions are inherited unless something takes their numbers.
-    for (let fd = 3; fd <= Math.max(0, ...masters); fd++) stdio.push(masters.has(fd) ? nothing : 'ignore');
-    return spawn(file, args, { cwd, env, stdio, detached: process.platform !== 'win32', windowsHide: true });
-  } finally {
-    closeSync(nothing);
-  }
+  return withoutPrivate([stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], (stdio) =>
+    spawn(file, args, { cwd, env, stdio, detached: process.platform !== 'win32', windowsHide: true }),
+  );
 }
 
 function exited(child: ChildProcess): Promise<{ exitCode: number | null; signal: string | null }> {

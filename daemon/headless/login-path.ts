@@ -5,6 +5,7 @@ import * as v from 'valibot';
 import { writeAtomically } from '../home/files.ts';
 import { readJsonFile } from '../home/json-file.ts';
 import { Log } from '../home/log.ts';
+import { withoutPrivate } from '../process/private-descriptors.ts';
 import { childEnvironment, userShell } from './command.ts';
 
 /** How old it may be: what somebody adds to a start-up file is found soon. */
@@ -81,12 +82,9 @@ async function readLoginPath(env: NodeJS.ProcessEnv): Promise<string | undefined
   const started = performance.now();
   // Interactive too: many a start-up file sets nothing otherwise.
   const args = ['-i', '-l', '-c', `printf '%s' ${mark} "$PATH" ${mark}`];
-  const child = spawn(shell, args, {
-    cwd: homedir(),
-    env: childEnvironment({ NIIA_READING_PATH: '1' }),
-    stdio: ['ignore', 'pipe', 'ignore'],
-    detached: true,
-  });
+  const child = withoutPrivate(['ignore', 'pipe', 'ignore'], (stdio) =>
+    spawn(shell, args, { cwd: homedir(), env: childEnvironment({ NIIA_READING_PATH: '1' }), stdio, detached: true }),
+  );
   child.unref();
   let text = '';
   const why = await new Promise<string>((resolve) => {
@@ -101,12 +99,12 @@ async function readLoginPath(env: NodeJS.ProcessEnv): Promise<string | undefined
     timer.unref();
     child.once('error', (error) => end(error.message));
     child.once('close', (code) => end(`exit code ${code}`));
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    child.stdout?.setEncoding('utf8').on('data', (part: string) => {
       text += part;
       if (pathIn(text) !== undefined || text.length > mostBytes) end('more than it should say');
     });
   });
-  child.stdout.destroy();
+  child.stdout?.destroy();
   const path = pathIn(text);
   const ms = Math.round(performance.now() - started);
   if (path === undefined)

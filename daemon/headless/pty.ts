@@ -6,6 +6,7 @@ import { spawn } from 'node-pty';
 import { NiiaError } from '../../shared/errors.ts';
 import type { Size } from '../../shared/protocol/shapes.ts';
 import { isErrno } from '../home/files.ts';
+import { abovePrivate, keepPrivate } from '../process/private-descriptors.ts';
 
 export interface PtyOptions extends Size {
   /** Absolute path of the program. */
@@ -37,13 +38,6 @@ interface UnixInternals {
   _emittedClose: boolean;
 }
 
-const masters = new Set<number>();
-
-/** Master ends of all PTYs here. They are not close-on-exec: whoever starts a process keeps them from it. */
-export function openMasters(): ReadonlySet<number> {
-  return masters;
-}
-
 const signalNames = new Map(Object.entries(osConstants.signals).map(([name, number]) => [number, name]));
 
 /** A process in a pseudoterminal. Bytes go through as they are, both ways. */
@@ -63,14 +57,10 @@ export class Pty {
   constructor(options: PtyOptions) {
     this.#options = options;
     try {
-      this.#pty = spawn(options.file, [...options.args], {
-        name: 'xterm-256color',
-        cols: options.cols,
-        rows: options.rows,
-        cwd: options.cwd,
-        env: options.env,
-        encoding: null,
-      });
+      const { file, args, cols, rows, cwd, env } = options;
+      this.#pty = abovePrivate(() =>
+        spawn(file, [...args], { name: 'xterm-256color', cols, rows, cwd, env, encoding: null }),
+      );
     } catch (cause) {
       throw new NiiaError(
         'io',
@@ -93,7 +83,7 @@ export class Pty {
    */
   #holdOpen(): UnixInternals {
     const unix = this.#pty as unknown as UnixInternals;
-    masters.add(unix.fd);
+    const forget = keepPrivate(unix.fd);
     try {
       this.#slave = openSync(unix.ptsName, constants.O_RDWR | constants.O_NOCTTY);
     } catch (error) {
@@ -102,7 +92,7 @@ export class Pty {
     }
     unix._emittedClose = true;
     unix._socket.on('close', () => {
-      masters.delete(unix.fd);
+      forget();
       // From here on its number may be another file's.
       this.#masterClosed = true;
     });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { withoutPrivate } from './private-descriptors.ts';
 
 /** The product's entry point, as this process runs it. */
 export const entryPoint = fileURLToPath(new URL('./niia.js', import.meta.url));
@@ -18,13 +19,12 @@ export function spawnDetached(
 ): number {
   const log = openSync(logFile, 'a', 0o600);
   try {
-    const child = spawn(process.execPath, [...nodeFlags(), entry, ...args], {
-      detached: true,
-      stdio: ['ignore', log, log],
-      env,
-      cwd: '/',
-      windowsHide: true,
-    });
+    const child = withoutPrivate(['ignore', log, log], (stdio) =>
+      spawn(process.execPath, [...nodeFlags(), entry, ...args], {
+        ...{ detached: true, stdio, env },
+        ...{ cwd: '/', windowsHide: true },
+      }),
+    );
     child.unref();
     if (child.pid === undefined) throw new Error(`${process.execPath} could not be started`);
     return child.pid;

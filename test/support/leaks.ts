@@ -13,13 +13,20 @@ export interface Holdings {
 export function holdings(pid: number): Holdings {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const figure = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
-  const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+  const targets = openFiles(pid);
   return {
-    descriptors: targets.filter((target) => target !== '').length,
+    descriptors: targets.length,
     sockets: targets.filter((target) => target.startsWith('socket:')).length,
     rssKb: figure('VmRSS'),
     sleeps: figure('voluntary_ctxt_switches'),
   };
+}
+
+/** What its descriptors name; a descriptor that was closed meanwhile is left out. */
+export function openFiles(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`)
+    .map((fd) => linkOf(`/proc/${pid}/fd/${fd}`))
+    .filter((target) => target !== '');
 }
 
 /** How often it wakes in a second while nobody asks anything of it. */

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openFiles } from '../support/leaks.ts';
 import type { TestMachine } from '../support/machine.ts';
 import { endLeftovers, isAlive, killAndWait, withTeam } from '../support/machine.ts';
 
@@ -44,6 +45,8 @@ describe('a machine', () => {
       const first = a.daemonPid;
       await killAndWait(first);
       const second = await anotherDaemon(a, first);
+      // Whoever has a session's terminal open keeps its program from being hung up, and can read it.
+      expect(openFiles(second)).not.toContain('/dev/ptmx');
       expect(readFileSync(join(a.home, 'daemon.log'), 'utf8')).toContain('the daemon before this one ended without');
       await killAndWait(second);
       await anotherDaemon(a, second);

@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rm } from 'node:fs/promises';
-import { devNull } from 'node:os';
 import { join } from 'node:path';
 import { NiiaError } from '../../../shared/errors.ts';
 import { isErrno } from '../../home/files.ts';
 import { Log } from '../../home/log.ts';
-import { openMasters, signalGroup } from '../pty.ts';
+import { withoutPrivate } from '../../process/private-descriptors.ts';
+import { signalGroup } from '../pty.ts';
 import type { Session, StartedCommand } from '../session.ts';
 import type { TurnEnd, TurnEvents } from './terminal-turn.ts';
 
@@ -111,23 +110,12 @@ export function interruptExec(session: Session): void {
 }
 
 function start({ file, args, cwd, env }: StartedCommand) {
-  const masters = openMasters();
-  const nothing = openSync(devNull, 'r+');
-  try {
-    const stdio: Array<'pipe' | 'ignore' | number> = ['pipe', 'pipe', 'pipe'];
-    // The terminals of sessions are inherited unless something takes their numbers.
-    for (let fd = 3; fd <= Math.max(0, ...masters); fd++) stdio.push(masters.has(fd) ? nothing : 'ignore');
-    const child = spawn(file, [...args], {
-      ...{ cwd, env, stdio },
-      detached: process.platform !== 'win32',
-      windowsHide: true,
-    });
-    const { stdin, stdout, stderr } = child;
-    if (!stdin || !stdout || !stderr) throw new NiiaError('internal', 'a command without pipes');
-    return Object.assign(child, { stdin, stdout, stderr });
-  } finally {
-    closeSync(nothing);
-  }
+  const child = withoutPrivate(['pipe', 'pipe', 'pipe'], (stdio) =>
+    spawn(file, [...args], { cwd, env, stdio, detached: process.platform !== 'win32', windowsHide: true }),
+  );
+  const { stdin, stdout, stderr } = child;
+  if (!stdin || !stdout || !stderr) throw new NiiaError('internal', 'a command without pipes');
+  return Object.assign(child, { stdin, stdout, stderr });
 }
 
 /** What the command writes: its output kept as the answer, at the disk's pace, and both shown. */

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { devNull } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { typedCall } from '../../../shared/rpc/client.ts';
 import { as, numbered, soon, start, tailed } from './support.ts';
@@ -35,6 +36,19 @@ describe('a session', () => {
     expect(lines).toContain('MINE=a b');
     expect(lines).toContain('PWD=/tmp');
     expect(lines.filter((line) => line.startsWith('NIIA_INTERNAL'))).toEqual([]);
+  });
+
+  test('has no other terminal open, whichever numbers are free when it starts', async () => {
+    const { ask, run, peer } = await start();
+    // The terminal of the first gets a number above many that the second finds free.
+    const taken = Array.from({ length: 40 }, () => openSync(devNull, 'r'));
+    await run('exec cat');
+    for (const fd of taken) closeSync(fd);
+    const { session } = await run('ls -l /proc/self/fd');
+    await ask('session.wait', { session, until: { type: 'exit' } });
+    const open = (await tailed(peer, { session })).bytes.toString();
+    expect(open).toContain(' 2 -> ');
+    expect(open).not.toContain('ptmx');
   });
 
   test('that cannot start is a clear error and leaves nothing behind', async () => {
