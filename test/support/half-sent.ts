@@ -25,7 +25,7 @@ export const halfSent: NodeJS.ProcessEnv = {
   NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(code).toString('base64')}`,
 };
 
-/** Resolves once the command has stopped itself, and the other side, which has `received` bytes, has any. */
+/** Resolves once the command has stopped itself and the other side has some of the bytes: `received` says how many. */
 export async function stoppedHalfway(command: ChildProcess, received: () => number): Promise<void> {
   const state = (): string | undefined =>
     /^State:\s+(\S)/m.exec(readFileSync(`/proc/${command.pid}/status`, 'utf8'))?.[1];

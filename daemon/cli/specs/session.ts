@@ -1,15 +1,7 @@
 import { sessionStates } from '../../../shared/protocol/shapes.ts';
 import { command } from '../spec.ts';
+import { defaultSession, sessionOption as session } from './session-option.ts';
 
-const session = {
-  kind: 'text',
-  value: 'S',
-  help: 'its id, its name, or MACHINE/ID',
-  completes: { from: 'sessions' },
-} as const;
-
-const defaultRule =
-  'Without --session: the session named main; else the only live one; else an error that lists the sessions.';
 const creatingRule =
   'Without --session: the session named main; else the only live one; where none lives, a new shell named main.';
 
@@ -104,7 +96,7 @@ export const sessionSpecs = {
     },
     examples: ['niia read --session build', 'niia read --session build --raw --since 4096', 'niia read --follow'],
     notes: [
-      defaultRule,
+      defaultSession,
       'A gap in raw output is told on stderr. A broken --follow goes on at the same byte.',
       '--follow --json prints {"offset","base64"} for output, {"gap":{"from","to"}}, and at the end {"offset","exitCode","signal"}, a line each.',
     ],
@@ -132,7 +124,7 @@ export const sessionSpecs = {
       'niia wait --session build --exit',
       'niia remote wait build-box --idle 500',
     ],
-    notes: [defaultRule, 'Exit code 5 when --timeout passes first.'],
+    notes: [defaultSession, 'Exit code 5 when --timeout passes first.'],
     remote: true,
   }),
   'wait-idle': command({
@@ -166,7 +158,7 @@ export const sessionSpecs = {
       out: { kind: 'text', value: 'FILE', help: 'where to; - is stdout', completes: { from: 'files' } },
     },
     examples: ['niia record --session build --out build.cast'],
-    notes: [defaultRule],
+    notes: [defaultSession],
     remote: true,
   }),
 } as const;

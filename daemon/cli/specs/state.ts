@@ -1,5 +1,6 @@
 import { reportedStates } from '../../../shared/protocol/state-methods.ts';
 import { command } from '../spec.ts';
+import { defaultSession, sessionOption } from './session-option.ts';
 
 /** Commands about what sessions are doing. */
 export const stateSpecs = {
@@ -9,11 +10,11 @@ export const stateSpecs = {
     args: ['[S]'],
     argCompletes: [{ from: 'sessions' }],
     options: {
-      session: { kind: 'text', value: 'S', help: 'its id, its name, or MACHINE/ID', completes: { from: 'sessions' } },
+      session: sessionOption,
     },
     examples: ['niia explain --session build', 'niia remote explain build-box --session codex --json'],
     notes: [
-      'Without --session: the session named main; else the only live one; else an error that lists the sessions.',
+      defaultSession,
       'Rules of your own: NIIA_HOME/rules/*.json. A file that is wrong is told here, and the others count.',
     ],
     remote: true,

@@ -1,11 +1,5 @@
 import { command } from '../spec.ts';
-
-const session = {
-  kind: 'text',
-  value: 'S',
-  help: 'its id, its name, or MACHINE/ID',
-  completes: { from: 'sessions' },
-} as const;
+import { sessionOption as session } from './session-option.ts';
 
 const promptOptions = {
   session,

@@ -1,17 +1,15 @@
 import type { ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { gzipSync } from 'node:zlib';
-import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Builds } from '../../support/builds.ts';
 import { halfSent, stoppedHalfway } from '../../support/half-sent.ts';
 import { entry, type TestMachine, withTeam } from '../../support/machine.ts';
+import { smallBundle } from '../../support/small-bundle.ts';
 
 let folder: string;
 let whole: string;
@@ -63,23 +61,9 @@ class Watched {
 
 /** A bundle for another kind of machine; whole in itself. */
 async function foreignBundle(): Promise<string> {
-  const files = { 'package.json': '{}', 'dist/niia.js': 'run' };
-  const described = Object.entries(files).map(([path, content]) => {
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    return [path, { size: content.length, sha256, mode: 0o644 }];
-  });
-  const manifest = {
-    ...{ format: 1, name: 'niia', version: '9.9.9', build: 'b', target: 'linux-riscv64-glibc', natives: {}, node: 20 },
-    ...{ protocol: { min: 1, max: 1 }, files: Object.fromEntries(described) },
-  };
-  const tar = pack();
-  tar.entry({ name: 'manifest.json' }, JSON.stringify(manifest));
-  for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
-  tar.finalize();
-  const parts: Uint8Array[] = [];
-  for await (const part of tar) if (part instanceof Uint8Array) parts.push(part);
+  const { bytes } = await smallBundle('linux-riscv64-glibc', Buffer.from('run'));
   const path = join(folder, 'foreign');
-  writeFileSync(path, gzipSync(Buffer.concat(parts)));
+  writeFileSync(path, bytes);
   return path;
 }
 

@@ -1,30 +1,16 @@
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ResumingAsk } from '../../../daemon/cli/ask/resuming-ask.ts';
 import { DaemonClient } from '../../../daemon/cli/daemon-client.ts';
 import { Deadline } from '../../../daemon/cli/deadline.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
-import type { Served } from './harness.ts';
-import { Answers, Cli, outcome, whoIsHere } from './harness.ts';
+import { cliWithAnswers, outcome } from './harness.ts';
 
 // Each step is a process, and the machine may be busy with other tests.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const cli = new Cli();
-let answers: Answers | undefined;
-
-beforeAll(async () => await cli.bundle());
-afterEach(async () => {
-  await answers?.close();
-  answers = undefined;
-});
-afterAll(async () => await cli.close());
-
-async function serve(served: Served): Promise<Answers> {
-  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
-  return answers;
-}
+const { cli, serve } = cliWithAnswers();
 
 describe('ask', () => {
   const result = { machine: 'M', exitCode: 0, signal: null, durationMs: 1 };

@@ -1,30 +1,17 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { NiiaError } from '../../../shared/errors.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import type { SessionInfo } from '../../../shared/protocol/shapes.ts';
 import { encode } from '../../../shared/rpc/frames.ts';
 import type { Served } from './harness.ts';
-import { Answers, Cli, whoIsHere } from './harness.ts';
+import { cliWithAnswers } from './harness.ts';
 
 // Each step is a process, and the machine may be busy with other tests.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const cli = new Cli();
-let answers: Answers | undefined;
-
-beforeAll(async () => await cli.bundle());
-afterEach(async () => {
-  await answers?.close();
-  answers = undefined;
-});
-afterAll(async () => await cli.close());
-
-async function serve(served: Served): Promise<Answers> {
-  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
-  return answers;
-}
+const { cli, serve } = cliWithAnswers();
 
 const session: SessionInfo = {
   id: 'local-1',

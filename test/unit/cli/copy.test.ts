@@ -1,31 +1,17 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { encodeRecord } from '../../../daemon/files/copy-wire.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import { scratch } from '../files/stage.ts';
-import { Answers, Cli, outcome, type Served, whoIsHere } from './harness.ts';
+import { cliWithAnswers, outcome } from './harness.ts';
 
 // Each step is a process, and the machine may be busy with other tests.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const cli = new Cli();
-let answers: Answers | undefined;
-
-beforeAll(async () => await cli.bundle());
-afterEach(async () => {
-  await answers?.close();
-  answers = undefined;
-});
-afterAll(async () => await cli.close());
-
-/** Answers from now on, instead of who did before. */
-async function serve(served: Served): Promise<void> {
-  await answers?.close();
-  answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
-}
+const { cli, serve } = cliWithAnswers();
 
 const times = { mode: 0o777, mtimeMs: 1_000_000_000_000 };
 const small = (n: number, path: string[], text: string): Buffer => {

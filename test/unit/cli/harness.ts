@@ -6,6 +6,7 @@ import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Home } from '../../../daemon/home/home.ts';
 import { listenLocal } from '../../../daemon/process/local-socket.ts';
 import { NiiaError } from '../../../shared/errors.ts';
@@ -140,6 +141,25 @@ export class Cli {
 const here = { name: 'HERE', id: 'id-here', role: 'admin', self: true, joinedAt: '2026-01-01T00:00:00Z' } as const;
 /** What commands ask of the daemon by the way: which machine it is. */
 export const whoIsHere: Served = { 'team.show': () => ({ team: { id: 't', name: 'team' }, members: [here] }) };
+
+/** The built command line for the tests of a file, and who answers it from now on, instead of who did before. */
+export function cliWithAnswers(): { cli: Cli; serve: (served: Served) => Promise<Answers> } {
+  const cli = new Cli();
+  let answers: Answers | undefined;
+  const end = async () => {
+    await answers?.close();
+    answers = undefined;
+  };
+  beforeAll(async () => await cli.bundle());
+  afterEach(end);
+  afterAll(async () => await cli.close());
+  const serve = async (served: Served) => {
+    await end();
+    answers = await Answers.serve(cli.home, { ...whoIsHere, ...served });
+    return answers;
+  };
+  return { cli, serve };
+}
 
 /** What a process printed and how it ended. */
 export async function outcome(child: ChildProcess): Promise<Outcome> {

@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
-import { pack } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Home } from '../../../daemon/home/home.ts';
 import { installBundle } from '../../../daemon/lifecycle/versions-folder.ts';
 import type { Offer } from '../../../shared/protocol/upgrade-methods.ts';
+import { smallBundle } from '../../support/small-bundle.ts';
 
 const target = 'linux-x64-glibc';
 const here = { machine: 'here', version: '1.0.0', target, natives: {} };
@@ -28,26 +27,10 @@ afterEach(() => {
 
 /** A bundle with `bytes` of code, which do not get smaller by packing. */
 async function bundle(bytes: number): Promise<{ path: string; offer: Offer }> {
-  const files = { 'package.json': Buffer.from('{}'), 'dist/niia.js': randomBytes(bytes) };
-  const described = Object.entries(files).map(([path, content]) => {
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    return [path, { size: content.length, sha256, mode: 0o644 }];
-  });
-  const manifest = {
-    ...{ format: 1, name: 'niia', version: '9.9.9', build: 'b', target, natives: {}, node: 20 },
-    ...{ protocol: { min: 1, max: 1 }, files: Object.fromEntries(described) },
-  };
-  const tar = pack();
-  tar.entry({ name: 'manifest.json' }, JSON.stringify(manifest));
-  for (const [name, content] of Object.entries(files)) tar.entry({ name }, content);
-  tar.finalize();
-  const parts: Uint8Array[] = [];
-  for await (const part of tar) if (part instanceof Uint8Array) parts.push(part);
-  const packed = gzipSync(Buffer.concat(parts));
+  const { bytes: packed, offer } = await smallBundle(target, randomBytes(bytes));
   const path = join(folder, 'bundle');
   writeFileSync(path, packed);
-  const hash = createHash('sha256').update(packed).digest('hex');
-  return { path, offer: { hash, size: packed.length, version: '9.9.9', build: 'b', target, natives: {} } };
+  return { path, offer };
 }
 
 /** CAP_SYS_ADMIN (capabilities(7)), which root of a container may lack. */
