@@ -202,8 +202,9 @@ describe('a hostile neighbour', () => {
       await newDiscovery(() => false, { hash, port: 4_715 });
       await looker.has(`found ${hash} 4715`);
       expect(looker.events.filter((event) => !event.includes(hash))).toEqual([]);
-      const { taken = 0, foreign = 0, malformed = 0, faults } = looker.discovery.counts;
-      expect(taken + foreign + malformed).toBeGreaterThanOrEqual(runs);
+      // One that happens to be a question is answered so often only.
+      const { taken = 0, foreign = 0, malformed = 0, limited = 0, faults } = looker.discovery.counts;
+      expect(taken + foreign + malformed + limited).toBeGreaterThanOrEqual(runs);
       expect(taken).toBeGreaterThan(runs / 4);
       expect(faults).toBe(0);
     },
