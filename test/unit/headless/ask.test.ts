@@ -180,16 +180,20 @@ describe('a command whose asker comes back', () => {
   test('that has ended before it came back is told all the same', async () => {
     const { server, home } = await start();
     const first = await connect(server);
-    const command = `echo $$; sleep 0.2; echo late; touch ${home.path('done')}; exit 5`;
+    const gate = home.path('gate');
+    const command = `echo $$; until [ -e ${gate} ]; do sleep 0.05; done; echo late; touch ${home.path('done')}; exit 5`;
     const before = new Asker(first, { command }, 'k');
     await before.has(2);
     first.close();
+    await before.call.result.catch(() => undefined);
+    writeFileSync(gate, '');
     await expect.poll(() => existsSync(home.path('done')), soon).toBe(true);
     const after = new Asker(await connect(server), { command }, 'k', before.bytes);
     expect(await after.call.result).toMatchObject({ exitCode: 5 });
+    await after.call.source(1).done;
     expect(Buffer.concat(after.out).toString()).toBe('late\n');
-    // The telling may have been lost: it is told again.
-    const again = new Asker(await connect(server), { command }, 'k', before.bytes);
+    // The telling may have been lost: it is told again, to one who has the output.
+    const again = new Asker(await connect(server), { command }, 'k', after.bytes);
     expect(await again.call.result).toMatchObject({ exitCode: 5 });
   });
 
