@@ -97,6 +97,14 @@ export function childEnvironment(given: Record<string, string | undefined>): Rec
   return env;
 }
 
+/** Names that tell a program that it runs in a CI job, where nobody would answer it. */
+const unattended = /^(CI|CI_\w+|CONTINUOUS_INTEGRATION|GITHUB_ACTIONS)$/;
+
+/** The environment of a process at a terminal, where somebody may answer it: wherever the server was started. */
+export function terminalEnvironment(): Record<string, string> {
+  return Object.fromEntries(Object.entries(childEnvironment({})).filter(([name]) => !unattended.test(name)));
+}
+
 /** The command line as one would type it. */
 export function commandLine(argv: readonly string[]): string {
   return argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');

@@ -1,6 +1,6 @@
 import { NiiaError } from '../../shared/errors.ts';
 import { Log } from '../home/log.ts';
-import { childEnvironment, startFolder } from './command.ts';
+import { startFolder, terminalEnvironment } from './command.ts';
 import type { RestorePlan } from './restore.ts';
 import { endedAsByShutdown, environmentAgain, graceMs } from './restore.ts';
 import type { Session } from './session.ts';
@@ -105,7 +105,7 @@ export class Restorer {
 
   #again(before: Session, plan: RestorePlan): Session {
     const { name, cols, rows, sizing, argv, owner, worker, cwd } = before.meta;
-    const environment = environmentAgain(plan, childEnvironment({}));
+    const environment = environmentAgain(plan, terminalEnvironment());
     return this.#o.launch({
       ...{ cols, rows, sizing, argv, owner, worker, machine: this.#o.machine, cwd: startFolder(cwd) },
       ...{ name: name === before.id || this.#isTaken(name) ? undefined : name },

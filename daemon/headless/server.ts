@@ -113,6 +113,7 @@ export class HeadlessServer {
   #endAll(): Promise<number> {
     this.#stopping ??= (async () => {
       const [ended] = await Promise.all([this.#sessions.endAll(), this.#asks.endAll()]);
+      await this.#prompts.settled();
       return ended;
     })();
     return this.#stopping;

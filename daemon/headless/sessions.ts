@@ -10,7 +10,7 @@ import { Log } from '../home/log.ts';
 import { newSessionSocket, removeSessionSocket } from '../home/session-socket.ts';
 import { isHeadlessRunning } from '../process/headless-record.ts';
 import { chooseSession, mainName } from './choose-session.ts';
-import { childEnvironment, executable, startFolder, userShell } from './command.ts';
+import { executable, startFolder, terminalEnvironment, userShell } from './command.ts';
 import { forgetFormer } from './former-servers.ts';
 import type { KeepLimits } from './keep-ended.ts';
 import { tooMuch, usualLimits } from './keep-ended.ts';
@@ -139,7 +139,7 @@ export class Sessions {
     const argv = params.argv?.length ? params.argv : [userShell()];
     const cwd = startFolder(params.cwd);
     if (params.name !== undefined) this.#checkName(params.name);
-    const plan = { given: params.env ?? {}, environment: childEnvironment({}) };
+    const plan = { given: params.env ?? {}, environment: terminalEnvironment() };
     return this.#launch({ ...params, argv, cwd, owner, machine, key, plan, restore: params.restore ?? false });
   }
 

@@ -10,6 +10,8 @@ import { TerminalTurn } from './terminal-turn.ts';
 export class PromptDesk {
   readonly #machine: string;
   readonly #prompts = new Map<string, Promise<SessionPrompts>>();
+  /** Each resolves when its session has ended and all of its prompts are written down. */
+  readonly #open = new Set<Promise<void>>();
 
   constructor(machine: string) {
     this.#machine = machine;
@@ -32,9 +34,15 @@ export class PromptDesk {
         forget: (id) => dropAnswer(session, id),
       });
       this.#prompts.set(session.id, prompts);
-      void this.#whileNeeded(session, prompts);
+      const open = this.#whileNeeded(session, prompts).finally(() => this.#open.delete(open));
+      this.#open.add(open);
     }
     return prompts;
+  }
+
+  /** Resolves when what became of the prompts of ended sessions is written down; for when all have ended. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#open);
   }
 
   /** What is known of an ended session's prompts is read again when somebody asks. */

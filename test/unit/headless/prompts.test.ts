@@ -101,6 +101,16 @@ describe('prompts', () => {
     expect(asked()).toEqual(['slow a', 'now']);
   });
 
+  test('are written down to their end before their server is gone', async () => {
+    const running = await start();
+    const bash = { worker: 'shell', argv: ['/bin/bash', '--norc', '--noprofile'] };
+    const { session } = await running.ask('session.new', bash);
+    await running.ask('session.prompt', { session, id: 'a', until: 'submitted' }, bodyOf('sleep 9'));
+    await running.server.stop();
+    const journal = readFileSync(running.home.path('sessions', session, 'prompts.ndjson'), 'utf8');
+    expect(journal.trim().split('\n').at(-1)).toMatch(/"is":"(finished|failed|unknown)"/);
+  });
+
   test('that only waited are not run when the session is killed', async () => {
     const running = await start();
     const { session, asked } = await execWorker(running);

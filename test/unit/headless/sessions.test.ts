@@ -1,8 +1,8 @@
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { devNull } from 'node:os';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { typedCall } from '../../../shared/rpc/client.ts';
-import { as, numbered, soon, start, tailed } from './support.ts';
+import { as, cleanup, numbered, soon, start, tailed } from './support.ts';
 
 describe('a session', () => {
   test('runs a command in a terminal and keeps its output, exit code and screen', async () => {
@@ -36,6 +36,18 @@ describe('a session', () => {
     expect(lines).toContain('MINE=a b');
     expect(lines).toContain('PWD=/tmp');
     expect(lines.filter((line) => line.startsWith('NIIA_INTERNAL'))).toEqual([]);
+  });
+
+  test('has somebody at its terminal, though its server was started by a CI job', async () => {
+    cleanup(() => vi.unstubAllEnvs());
+    vi.stubEnv('CI', 'true');
+    vi.stubEnv('CI_JOB_ID', '7');
+    vi.stubEnv('GITHUB_ACTIONS', 'true');
+    const { ask, run, peer } = await start();
+    const { session } = await run('env', { env: { CI_MINE: 'kept' } });
+    await ask('session.wait', { session, until: { type: 'exit' } });
+    const lines = (await tailed(peer, { session })).bytes.toString().split('\r\n');
+    expect(lines.filter((line) => /^(CI|GITHUB)/.test(line))).toEqual(['CI_MINE=kept']);
   });
 
   test('has no other terminal open, whichever numbers are free when it starts', async () => {

@@ -16,17 +16,27 @@ afterAll(() => remove(bundle.folder));
 
 const pair = () => [webRtc({ entry: bundle.entry }), webRtc({ entry: bundle.entry })] as const;
 
-/** Sends `count` numbered messages of sizes from 4 bytes on, as fast as the transport lets it. Returns the waits. */
-async function sendNumbered(to: Receiver, count: number, sizeOf: (index: number) => number): Promise<number> {
+/**
+ * Sends `count` numbered messages of sizes from 4 bytes on, as fast as the transport lets it, with no more on their way
+ * than a link has. Returns how often the transport made it wait.
+ */
+async function sendNumbered(
+  [from, to]: readonly [Receiver, Receiver],
+  count: number,
+  sizeOf: (index: number) => number,
+): Promise<number> {
   let waits = 0;
+  let sent = 0;
   for (let index = 0; index < count; index++) {
-    if (!to.transport.writable) {
+    if (!from.transport.writable) {
       waits++;
-      await to.drained();
+      await from.drained();
     }
     const message = Buffer.alloc(sizeOf(index), index & 0xff);
     message.writeUInt32BE(index);
-    to.transport.send(message.subarray(0, 4), message.subarray(4));
+    from.transport.send(message.subarray(0, 4), message.subarray(4));
+    sent += message.length;
+    await to.until(() => sent - to.bytes < helperLimits.incoming / 4);
   }
   return waits;
 }
@@ -57,7 +67,7 @@ test('20,000 messages of mixed sizes arrive once and in order, both ways at once
   const sizeOf = (index: number): number => (index % 400 === 0 ? helperLimits.message : 4 + ((index * 7919) % 1000));
   const count = 20_000;
   const [atA, atB] = [checkNumbered(a, sizeOf), checkNumbered(b, sizeOf)];
-  const waits = await Promise.all([sendNumbered(a, count, sizeOf), sendNumbered(b, count, sizeOf)]);
+  const waits = await Promise.all([sendNumbered([a, b], count, sizeOf), sendNumbered([b, a], count, sizeOf)]);
   await Promise.all([a.until(() => atA.next === count), b.until(() => atB.next === count)]);
   expect(atA).toEqual({ next: count, wrong: 0 });
   expect(atB).toEqual({ next: count, wrong: 0 });

@@ -118,6 +118,8 @@ export class Receiver implements TransportHandler {
   readonly messages: Uint8Array[] = [];
   readonly ended: Promise<Error | undefined>;
   closedCalls = 0;
+  /** Received so far. */
+  bytes = 0;
   onMessage: (bytes: Uint8Array) => void = (bytes) => this.messages.push(bytes);
   #end: (error: Error | undefined) => void;
   #wake: Array<() => void> = [];
@@ -132,6 +134,7 @@ export class Receiver implements TransportHandler {
   }
 
   message(bytes: Uint8Array): void {
+    this.bytes += bytes.length;
     this.onMessage(bytes);
     for (const wake of this.#wake.splice(0)) wake();
   }
@@ -143,15 +146,23 @@ export class Receiver implements TransportHandler {
   closed(error?: Error): void {
     this.closedCalls++;
     this.#end(error);
+    for (const wake of this.#wake.splice(0)) wake();
   }
 
-  /** Resolves once the condition holds; asked after each message. */
+  /** Resolves once the condition holds; asked after each message. Rejects where the transport ends before. */
   async until(condition: () => boolean): Promise<void> {
-    while (!condition()) await new Promise<void>((resolve) => this.#wake.push(resolve));
+    while (!condition()) {
+      if (this.closedCalls > 0) throw new Error('the transport has ended', { cause: await this.ended });
+      await new Promise<void>((resolve) => this.#wake.push(resolve));
+    }
   }
 
-  drained(): Promise<void> {
-    return new Promise((resolve) => this.#writable.push(resolve));
+  /** Resolves when it can be written to again; rejects where it ends before. */
+  async drained(): Promise<void> {
+    const ended = this.ended.then((cause) => {
+      throw new Error('the transport has ended', { cause });
+    });
+    await Promise.race([new Promise<void>((resolve) => this.#writable.push(resolve)), ended]);
   }
 }
 
