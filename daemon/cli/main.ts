@@ -21,6 +21,7 @@ import * as processes from './commands/processes.ts';
 import * as prompts from './commands/prompt.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
+import * as runs from './commands/run.ts';
 import * as service from './commands/service.ts';
 import * as sessions from './commands/sessions.ts';
 import { explain, report as reportState } from './commands/state.ts';
@@ -92,6 +93,14 @@ const commands: Commands = {
   'policy allow': policies.allow,
   'policy deny': policies.deny,
   'policy remove': policies.remove,
+  run: runs.start,
+  'run list': runs.list,
+  'run status': runs.status,
+  'run logs': runs.logs,
+  'run report': runs.report,
+  'run cancel': runs.cancel,
+  'run resume': runs.resume,
+  'run approve': runs.approve,
   attach,
   record,
   upgrade,

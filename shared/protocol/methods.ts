@@ -5,6 +5,7 @@ import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
 import { pathMethods } from './path-methods.ts';
 import { policyMethods } from './policy-methods.ts';
+import { runMethods } from './run-methods.ts';
 import { sessionMethods } from './session-methods.ts';
 import { stateMethods } from './state-methods.ts';
 import { upgradeMethods } from './upgrade-methods.ts';
@@ -24,6 +25,7 @@ export const methods = {
   ...stateMethods,
   ...workerMethods,
   ...policyMethods,
+  ...runMethods,
 } as const;
 
 export type Methods = typeof methods;

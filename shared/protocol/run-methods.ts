@@ -56,7 +56,16 @@ export const runInfoSchema = v.object({
 });
 export type RunInfo = v.InferOutput<typeof runInfoSchema>;
 export const runStatusSchema = v.object({ ...runInfoSchema.entries, workers: v.array(workerStatusSchema) });
+export const runReportSchema = v.object({ markdown: v.string(), report: v.unknown() });
 export type RunStatus = v.InferOutput<typeof runStatusSchema>;
+
+/** A file of a scratchpad: names joined by `/`, its bytes and their hash. */
+export const scratchFileSchema = v.object({
+  path: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
+  size: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+});
+export type ScratchFile = v.InferOutput<typeof scratchFileSchema>;
 
 /** Runs of connector files. Those that a machine coordinates, or stands by for. */
 export const runMethods = {
@@ -77,15 +86,16 @@ export const runMethods = {
     result: v.object({ runs: v.array(runInfoSchema) }),
     ...none,
   }),
+  /** Its `RunStatus`, outputs and all, as JSON on stream `output`. */
   'run.status': method({
     at: 'daemon',
     access: 'viewer',
     changes: false,
     params: v.object(which),
-    result: runStatusSchema,
+    result: v.object({}),
     ...none,
   }),
-  /** Its status now and after each change, until it is over or the caller cancels. */
+  /** Its status without outputs, now and after each change, until it is over or the caller cancels. */
   'run.watch': method({
     at: 'daemon',
     access: 'viewer',
@@ -95,7 +105,7 @@ export const runMethods = {
     down: runStatusSchema,
     up: v.never(),
   }),
-  /** Its journal, a record an event, from record `since` on; with `follow` until it is over. */
+  /** Its journal, a record an event, from record `since` on; with `follow` until it is over. Long texts are cut. */
   'run.logs': method({
     at: 'daemon',
     access: 'viewer',
@@ -126,12 +136,13 @@ export const runMethods = {
     result: runInfoSchema,
     ...none,
   }),
+  /** `{markdown, report}` as JSON on stream `output`. */
   'run.report': method({
     at: 'daemon',
     access: 'viewer',
     changes: false,
     params: v.object(which),
-    result: v.object({ markdown: v.string(), report: v.unknown() }),
+    result: v.object({}),
     ...none,
   }),
   /** From the machine of an attempt. Errors: `fenced` where another epoch is the present one; `busy` with the coordinator's id as hint where this machine is not it. */
@@ -143,12 +154,48 @@ export const runMethods = {
     result: v.object({}),
     ...none,
   }),
-  /** From the machine of an attempt: how it ended. Answered once it stands in the journal. Errors as of `run.renew`. */
+  /** From the machine of an attempt: how it ended; its output's text, in UTF-8, on stream `input`. Answered once it stands in the journal. Errors as of `run.renew`. */
   'run.deliver': method({
     at: 'daemon',
     access: 'viewer',
     changes: true,
     params: v.object({ ...attemptKeySchema.entries, outcome: outcomeSchema }),
+    result: v.object({}),
+    ...none,
+  }),
+  /** Between the voters of a run: a message of the consensus, as JSON on stream `input`. */
+  'run.replicate': method({
+    at: 'daemon',
+    access: 'operator',
+    changes: false,
+    params: v.object(which),
+    result: v.object({}),
+    ...none,
+  }),
+  /** What the run's scratchpad holds at its coordinator. */
+  'scratch.list': method({
+    at: 'daemon',
+    access: 'operator',
+    changes: false,
+    params: v.object(attemptKeySchema.entries),
+    result: v.object({ files: v.array(scratchFileSchema) }),
+    ...none,
+  }),
+  /** A file of it on stream `output`. */
+  'scratch.get': method({
+    at: 'daemon',
+    access: 'operator',
+    changes: false,
+    params: v.object({ ...attemptKeySchema.entries, path: v.string() }),
+    result: v.object({}),
+    ...none,
+  }),
+  /** Replaces a file of it with what comes on stream `input`. Errors as of `run.renew`. */
+  'scratch.put': method({
+    at: 'daemon',
+    access: 'operator',
+    changes: true,
+    params: v.object({ ...attemptKeySchema.entries, ...scratchFileSchema.entries }),
     result: v.object({}),
     ...none,
   }),
