@@ -131,6 +131,7 @@ module.exports = {
       from: { path: '^daemon/mcp/' },
       to: { path: '^daemon/', pathNot: '^daemon/(mcp/|home/version[.]ts)' },
     },
+    oneDoor('jsonc-parser', 'jsonc-parser', 'shared/connector/source[.]ts'),
     oneDoor('mcp-sdk', '@modelcontextprotocol', 'daemon/mcp/(server|tool|progress)[.]ts'),
     oneDoor('noise-handshake', 'noise-handshake', 'daemon/team/noise[.]ts'),
   ],

@@ -1,9 +1,9 @@
 import { NiiaError } from '../../shared/errors.ts';
+import { didYouMean } from '../../shared/spelling.ts';
 import type { CommandSpec, OptionSpec } from './spec.ts';
 import { commonOptions, machineOption } from './spec.ts';
 import type { CommandName } from './specs/all.ts';
 import { commandNames, isCommand, specs } from './specs/all.ts';
-import { didYouMean } from './suggest.ts';
 import { seconds } from './values.ts';
 
 /** A command line before its types are tied to its command. */

@@ -1,15 +1,13 @@
+import { parseDuration } from '../../shared/duration.ts';
 import { NiiaError } from '../../shared/errors.ts';
-
-const units: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `90s`, `10m`, `1.5h`, `2d`, `500ms`; milliseconds. */
 export function duration(text: string, what: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
-  const factor = unit === undefined ? undefined : units[unit];
-  if (number === undefined || factor === undefined || Number(number) === 0) {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms === 0) {
     throw new NiiaError('usage', `${what}: "${text}" is not a time`, 'Times look like 30s, 10m, 1h or 2d.');
   }
-  return Number(number) * factor;
+  return ms;
 }
 
 /** Seconds, fractions allowed; milliseconds. */

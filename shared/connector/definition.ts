@@ -168,6 +168,8 @@ export const definitionSchema = v.object({
   /** Where the file lies: workers without a folder of their own work there. */
   folder: text,
   inputs: table,
+  /** Labels that the file gives to machines. A name that no machine has means one that has these labels. */
+  machines: v.record(v.string(), v.object({ labels: table })),
   phases: v.array(phaseSchema),
   /** Names of machines that may coordinate; empty: the one that the run is started on, alone. */
   coordinators: names,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Asciicast } from '../../../daemon/cli/attach/asciicast.ts';
 import { ago, span, table } from '../../../daemon/cli/format.ts';
-import { nearest } from '../../../daemon/cli/suggest.ts';
 import { duration, pairs, seconds, wholeNumber } from '../../../daemon/cli/values.ts';
+import { nearest } from '../../../shared/spelling.ts';
 
 describe('values of options', () => {
   test('times have a unit', () => {
