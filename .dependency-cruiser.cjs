@@ -79,6 +79,13 @@ module.exports = {
       to: { path: '^(daemon|extension)/', pathNot: '^daemon/workers/(state|rules)/' },
     },
     {
+      name: 'run-core-is-pure',
+      severity: 'error',
+      comment: 'What a run does follows from its journal and what is told; it is simulated as it is.',
+      from: { path: '^daemon/connector/core/' },
+      to: { path: '^(daemon|extension)/', pathNot: '^daemon/connector/core/' },
+    },
+    {
       name: 'shared-does-no-io',
       severity: 'error',
       from: { path: '^shared/' },
