@@ -21,6 +21,7 @@ import * as processes from './commands/processes.ts';
 import * as prompts from './commands/prompt.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
+import { plan } from './commands/run-plan.ts';
 import * as service from './commands/service.ts';
 import * as sessions from './commands/sessions.ts';
 import { explain, report as reportState } from './commands/state.ts';
@@ -92,6 +93,7 @@ const commands: Commands = {
   'policy allow': policies.allow,
   'policy deny': policies.deny,
   'policy remove': policies.remove,
+  'run plan': plan,
   attach,
   record,
   upgrade,

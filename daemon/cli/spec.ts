@@ -16,7 +16,7 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   /** Heading that it stands under in `niia help`. */
-  group: 'This machine' | 'The team' | 'Sessions' | 'Workers' | 'Other machines' | 'More';
+  group: 'This machine' | 'The team' | 'Sessions' | 'Workers' | 'Runs' | 'Other machines' | 'More';
   summary: string;
   /** Names of the arguments in their order; `[NAME]` may be left out. */
   args: readonly string[];

@@ -2,6 +2,7 @@ import { careSpecs } from './care.ts';
 import { copySpecs } from './copy.ts';
 import { machineSpecs } from './machine.ts';
 import { otherSpecs } from './other.ts';
+import { runSpecs } from './run.ts';
 import { sessionSpecs } from './session.ts';
 import { stateSpecs } from './state.ts';
 import { wakeSpecs } from './wake.ts';
@@ -16,6 +17,7 @@ export const specs = {
   ...sessionSpecs,
   ...stateSpecs,
   ...workerSpecs,
+  ...runSpecs,
   ...otherSpecs,
 } as const;
 
