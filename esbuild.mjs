@@ -2,7 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { chmod, rename, rm } from 'node:fs/promises';
+import { chmod, rename, rm, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { nativePackages } from './daemon/lifecycle/native-packages.mjs';
@@ -69,11 +71,21 @@ await Promise.all([
   }),
 ]);
 await chmod(`${fresh}/niia.js`, 0o755);
+await writeFile(`${fresh}/connector.schema.json`, await connectorSchema());
 await rename(out, old).catch((error) => {
   if (error.code !== 'ENOENT') throw error;
 });
 await rename(fresh, out);
 await rm(old, { recursive: true, force: true });
+
+/** What the editor is told of connector files, made from what reads them. */
+async function connectorSchema() {
+  const outfile = resolve(fresh, 'connector-schema.mjs');
+  await build({ ...common, entryPoints: ['shared/connector/json-schema.ts'], outfile, sourcemap: false });
+  const { connectorJsonSchema } = await import(pathToFileURL(outfile).href);
+  await rm(outfile);
+  return `${JSON.stringify(connectorJsonSchema())}\n`;
+}
 
 function sourcesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })

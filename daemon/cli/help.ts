@@ -10,6 +10,7 @@ const groups: ReadonlyArray<CommandSpec['group']> = [
   'The team',
   'Sessions',
   'Workers',
+  'Runs',
   'Other machines',
   'More',
 ];
@@ -43,7 +44,7 @@ function remoteHelp(): string {
 }
 
 function familyHelp(family: string): string {
-  const names = commandNames.filter((name) => name.startsWith(`${family} `));
+  const names = commandNames.filter((name) => name === family || name.startsWith(`${family} `));
   return `Usage: niia ${family} WORD [options]\n\n${columns(names.map((name) => [shortUsage(name), specs[name].summary]))}`;
 }
 

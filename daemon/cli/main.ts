@@ -22,6 +22,7 @@ import * as prompts from './commands/prompt.ts';
 import { read } from './commands/read.ts';
 import { record } from './commands/record.ts';
 import * as runs from './commands/run.ts';
+import { plan } from './commands/run-plan.ts';
 import * as service from './commands/service.ts';
 import * as sessions from './commands/sessions.ts';
 import { explain, report as reportState } from './commands/state.ts';
@@ -101,6 +102,7 @@ const commands: Commands = {
   'run cancel': runs.cancel,
   'run resume': runs.resume,
   'run approve': runs.approve,
+  'run plan': plan,
   attach,
   record,
   upgrade,

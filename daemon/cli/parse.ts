@@ -108,6 +108,8 @@ export function findCommand(words: readonly string[]): { command: CommandName; r
     const members = commandNames.filter((name) => name.startsWith(`${first} `));
     const name = `${first} ${second ?? ''}`;
     if (isCommand(name)) return { command: name, remote: false, used: 2 };
+    // A first word may be a command by itself as well: what follows is its argument then.
+    if (isCommand(first)) return { command: first, remote: false, used: 1 };
     const subs = members.map((member) => member.slice(first.length + 1));
     throw new NiiaError(
       'usage',

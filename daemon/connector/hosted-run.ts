@@ -95,10 +95,16 @@ export class HostedRun {
     this.#lingerUntil = options.now() + lingerMs;
   }
 
-  /** Takes up what is on disk; records that count are known when it resolves. */
+  /** Begins with a replica that is new, or takes up what is on disk; records that count are known when it resolves. */
   async open(replica?: Replica): Promise<void> {
     this.#replica = replica ?? (await this.#o.replica());
     await this.#loop();
+  }
+
+  /** Of a run that is over, all of its records: it rests until another voter asks. */
+  restore(records: readonly StoredRecord[]): void {
+    for (const [at, record] of records.entries()) this.#apply({ index: at + 1, record });
+    this.#lingerUntil = Number.NEGATIVE_INFINITY;
   }
 
   close(): void {
@@ -172,9 +178,8 @@ export class HostedRun {
 
   /** From the machine `from`: its attempt is alive. Throws `fenced` where it is not the present one. */
   async renew(key: AttemptKey, report: AttemptReport, from: string): Promise<void> {
-    const state = this.#acting();
-    const worker = this.#mine(state, key, from);
-    if (!worker.active) throw fenced(key);
+    this.checkHolds(key, from);
+    const worker = this.#mine(this.#acting(), key, from);
     if (report.submitted && !worker.submitted) {
       // Counts before the machine hears that it may go on: whoever takes over must know that it may have been prompted.
       await this.change((now) => {
@@ -191,7 +196,9 @@ export class HostedRun {
 
   /** From the machine `from`: how its attempt ended. Resolves once it stands in the journal; a repeat changes nothing. */
   async deliver(key: AttemptKey, outcome: Outcome, text: string, from: string): Promise<void> {
-    this.#acting();
+    // Of a run that is over nothing more is taken, whoever coordinated it.
+    if (this.#state && isOver(this.#state) && this.#mine(this.#state, key, from).delivered.has(key.epoch)) return;
+    this.checkHolds(key, from, 'or delivered');
     await this.change((state) => {
       const worker = this.#mine(state, key, from);
       if (worker.delivered.has(key.epoch)) return null;
@@ -207,9 +214,11 @@ export class HostedRun {
     });
   }
 
-  /** Throws `fenced` unless the attempt is the present one of `from`, and goes on. */
-  checkHolds(key: AttemptKey, from: string): void {
-    if (!this.#mine(this.#acting(), key, from).active) throw fenced(key);
+  /** Throws `fenced` unless the attempt is the present one of `from`, and goes on (or brought its outcome before). */
+  checkHolds(key: AttemptKey, from: string, orDelivered?: 'or delivered'): void {
+    if (this.#state && isOver(this.#state)) throw fenced(key);
+    const { active, delivered } = this.#mine(this.#acting(), key, from);
+    if (!active && !(orDelivered && delivered.has(key.epoch))) throw fenced(key);
   }
 
   #mine(state: RunState, key: AttemptKey, from: string) {

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { ErrorCode } from '../../../shared/errors.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { RunState, RunStatus } from '../../../shared/protocol/run-methods.ts';
 import { waitingQuestions } from '../../../shared/workers/waiting-questions.ts';
+import { readConnectorFile } from '../connector-file.ts';
 import type { Context, Run } from '../context.ts';
 import { printable } from '../format.ts';
 import { findRun, fullReport, fullStatus, teamRuns } from '../run/find-run.ts';
@@ -21,11 +21,15 @@ const failures: Partial<Record<RunState, ErrorCode>> = {
 
 export const start: Run<Specs['run']> = async ({ args: [file], options }, context) => {
   const { daemon, out } = context;
-  const path = resolve(file);
-  const text = await connectorText(path);
   const inputs = pairs(options.input, '--input');
-  const to = daemon.machine ?? (await coordinatorFor(text, path, inputs, context));
-  const { run } = await daemon.change('run.start', { file: path, inputs }, { to, body: text });
+  const { text, folder } = readConnectorFile(file);
+  // Larger than most commands together, and of use to few.
+  const { readConnector } = await import('../../../shared/connector/reader.ts');
+  const { definition, warnings } = readConnector(text, { file, folder, inputs });
+  for (const warning of warnings) await out.advice(`warning: ${printable(warning)}`);
+  const to = daemon.machine ?? (await coordinatorOf(definition.coordinators, context));
+  const params = { file: resolve(file), inputs };
+  const { run } = await daemon.change('run.start', params, { to, body: Buffer.from(text) });
   if (options.detach) {
     await out.result({ run }, () => `${run}\n`);
     return;
@@ -125,6 +129,23 @@ export const approve: Run<Specs['run approve']> = async ({ args: [named, option]
   await out.result(answered, () => `${worker.name}: ${printable(answered.option.label)}\n`);
 };
 
+/** The machine to begin a run on: this one, unless the file names others; then the first of them that is there. */
+async function coordinatorOf(names: readonly string[], { daemon }: Context): Promise<string | undefined> {
+  if (names.length === 0) return undefined;
+  const { machines } = await daemon.query('machine.list', {});
+  const listed = machines.filter(({ name, id }) => names.includes(name) || names.includes(id));
+  if (listed.some(({ self }) => self)) return undefined;
+  const first = names
+    .flatMap((name) => listed.filter((one) => one.name === name || one.id === name))
+    .find((one) => one.online);
+  if (first) return first.id;
+  throw new NiiaError(
+    'offline',
+    `none of the machines that may coordinate this run is online: ${names.join(', ')}`,
+    'See: niia remote status list',
+  );
+}
+
 /** Shows the run until it is over, prints its end, and leaves the exit code for it. */
 async function finish(context: Context, run: string, at: string | undefined): Promise<void> {
   const { out } = context;
@@ -149,15 +170,4 @@ function exitCodeOf({ state }: RunStatus): number {
 function logLine({ at, record }: { at: string; record: unknown }): string {
   const { is, at: _, ...rest } = record as { is?: string; at?: string };
   return `${at}  ${is ?? '?'}  ${printable(JSON.stringify(rest)).slice(0, 400)}\n`;
-}
-
-async function connectorText(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new NiiaError('usage', `${basename(path)} cannot be read: ${why}`, 'As in: niia run review.connector.json', {
-      cause,
-    });
-  }
 }

@@ -1,5 +1,10 @@
 import { command } from '../spec.ts';
 
+/** What the commands that read a connector file take. */
+const fileOptions = {
+  input: { kind: 'list', value: 'K=V', help: 'a value for {{inputs.K}}; may be given several times' },
+} as const;
+
 const follow = { kind: 'flag', help: 'go on until it is over or waits for a person' } as const;
 const worker = { kind: 'text', value: 'W', help: 'the worker that is meant, where several wait' } as const;
 const which = ['RUN is its id, the start of it, or its name; without one, the newest run.'];
@@ -13,7 +18,7 @@ export const runSpecs = {
     args: ['FILE'],
     argCompletes: [{ from: 'files' }],
     options: {
-      input: { kind: 'list', value: 'K=V', help: 'a value for {{inputs.K}}; may be given several times' },
+      ...fileOptions,
       detach: { kind: 'flag', help: 'print the id of the run and leave it to itself' },
     },
     examples: [
@@ -93,5 +98,17 @@ export const runSpecs = {
     options: { worker },
     examples: ['niia run approve review-3f2a', 'niia run approve review-3f2a deny --worker tester'],
     remote: true,
+  }),
+  'run plan': command({
+    group: 'Runs',
+    summary: 'check a connector file, and show where each worker would go, why, and what if a machine vanished',
+    args: ['FILE'],
+    argCompletes: [{ from: 'files' }],
+    options: fileOptions,
+    examples: ['niia run plan review.connector.json', 'niia run plan build.connector.json --input branch=main --json'],
+    notes: [
+      'Nothing is started. Whatever is wrong with the file is named as FILE:LINE:COLUMN: what, all of it at once (exit code 2).',
+      'That a prompt or an input is missing is a warning here; a run needs them.',
+    ],
   }),
 } as const;

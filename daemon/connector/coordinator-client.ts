@@ -1,0 +1,147 @@
+import { NiiaError } from '../../shared/errors.ts';
+import type { AttemptKey, AttemptReport, Outcome } from '../../shared/protocol/attempt-methods.ts';
+import type { ScratchFile } from '../../shared/protocol/run-methods.ts';
+import { streams } from '../../shared/protocol/session-methods.ts';
+import type { CoordinatorClient } from './attempts/coordinator.ts';
+import type { HostedRun } from './hosted-run.ts';
+import type { Runs, RunTeam } from './runs.ts';
+
+const askMs = 10_000;
+const deliverMs = 60_000;
+
+/**
+ * How the attempts of this machine reach their run's coordinator: the one that answered last, then each that may be it.
+ * It may be this machine.
+ */
+export class Coordinators implements CoordinatorClient {
+  readonly #runs: Runs;
+  readonly #team: RunTeam;
+  /** Who answered last, by run. */
+  readonly #last = new Map<string, string>();
+
+  constructor(runs: Runs, team: RunTeam) {
+    this.#runs = runs;
+    this.#team = team;
+  }
+
+  async renew(
+    key: AttemptKey,
+    report: AttemptReport,
+    coordinators: readonly string[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#ask(key.run, coordinators, signal, {
+      here: (run, self) => run.renew(key, report, self),
+      there: async (machine) => {
+        const call = await this.#team.call(machine, 'run.renew', { ...key, report }, { deadlineMs: askMs });
+        await call.result;
+      },
+    });
+  }
+
+  async deliver(
+    key: AttemptKey,
+    outcome: Outcome,
+    text: Uint8Array,
+    coordinators: readonly string[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#ask(key.run, coordinators, signal, {
+      here: (run, self) => run.deliver(key, outcome, Buffer.from(text).toString(), self),
+      there: async (machine) => {
+        const call = await this.#team.call(machine, 'run.deliver', { ...key, outcome }, { deadlineMs: deliverMs });
+        const sink = call.sink(streams.input);
+        // The answer may come before all is sent: that it is refused.
+        await Promise.race([sink.writeAll(text), call.result]);
+        sink.end();
+        await call.result;
+      },
+    });
+  }
+
+  /** What the scratchpad of the run holds at its coordinator. */
+  async scratchList(key: AttemptKey, coordinators: readonly string[], signal: AbortSignal): Promise<ScratchFile[]> {
+    return await this.#ask(key.run, coordinators, signal, {
+      here: async (run, self) => {
+        run.checkHolds(key, self);
+        return await this.#runs.scratchpad(key.run).list();
+      },
+      there: async (machine) =>
+        (await (await this.#team.call(machine, 'scratch.list', key, { deadlineMs: askMs })).result).files,
+    });
+  }
+
+  /** A file of it, handed to `take` piece by piece. */
+  async scratchGet(
+    key: AttemptKey,
+    path: string,
+    coordinators: readonly string[],
+    signal: AbortSignal,
+    take: (bytes: AsyncIterable<Uint8Array>) => Promise<void>,
+  ): Promise<void> {
+    await this.#ask(key.run, coordinators, signal, {
+      here: async (run, self) => {
+        run.checkHolds(key, self);
+        await take(await this.#runs.scratchpad(key.run).read(path));
+      },
+      there: async (machine) => {
+        const call = await this.#team.call(machine, 'scratch.get', { ...key, path }, { deadlineMs: deliverMs });
+        await take(call.source(streams.output));
+        await call.result;
+      },
+    });
+  }
+
+  async scratchPut(
+    key: AttemptKey,
+    file: ScratchFile,
+    coordinators: readonly string[],
+    signal: AbortSignal,
+    bytes: () => AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    await this.#ask(key.run, coordinators, signal, {
+      here: async (run, self) => {
+        run.checkHolds(key, self);
+        await this.#runs.scratchpad(key.run).write(file, bytes());
+      },
+      there: async (machine) => {
+        const call = await this.#team.call(machine, 'scratch.put', { ...key, ...file }, { deadlineMs: deliverMs });
+        const sink = call.sink(streams.input);
+        for await (const chunk of bytes()) await Promise.race([sink.writeAll(chunk), call.result]);
+        sink.end();
+        await call.result;
+      },
+    });
+  }
+
+  async #ask<T>(
+    run: string,
+    coordinators: readonly string[],
+    signal: AbortSignal,
+    how: { here: (run: HostedRun, self: string) => Promise<T>; there: (machine: string) => Promise<T> },
+  ): Promise<T> {
+    const self = this.#team.self().id;
+    const last = this.#last.get(run);
+    const queue = [...new Set([...(last === undefined ? [] : [last]), ...coordinators])];
+    const asked = new Set<string>();
+    let failure = new NiiaError('offline', `no machine coordinates the run ${run}`);
+    for (let machine = queue.shift(); machine !== undefined; machine = queue.shift()) {
+      signal.throwIfAborted();
+      if (asked.has(machine)) continue;
+      asked.add(machine);
+      try {
+        const answer = await (machine === self ? how.here(this.#runs.hosted(run), self) : how.there(machine));
+        this.#last.set(run, machine);
+        return answer;
+      } catch (thrown) {
+        const error = NiiaError.from(thrown);
+        if (error.code === 'fenced') throw error;
+        failure = error;
+        // Whoever is not it may know who is.
+        if (error.code === 'busy' && error.hint !== undefined && coordinators.includes(error.hint))
+          queue.unshift(error.hint);
+      }
+    }
+    throw failure;
+  }
+}

@@ -1,0 +1,171 @@
+import { setMaxListeners } from 'node:events';
+import * as v from 'valibot';
+import { NiiaError } from '../../shared/errors.ts';
+import type { RunStatus, runMethods } from '../../shared/protocol/run-methods.ts';
+import { streams } from '../../shared/protocol/session-methods.ts';
+import type { Principal } from '../../shared/rpc/call.ts';
+import type { Handlers } from '../../shared/rpc/server.ts';
+import { wholeStream } from '../../shared/rpc/whole-stream.ts';
+import { replicaMessageSchema } from '../connector/core/messages.ts';
+import type { StoredRecord } from '../connector/core/records.ts';
+import { makeReport, reportMarkdown } from '../connector/report.ts';
+import type { Runs } from '../connector/runs.ts';
+import { noSuchRun } from '../connector/runs.ts';
+import { scratchLimits } from '../connector/scratchpads.ts';
+
+/** The largest output that a run takes, and the largest message between its voters. */
+const mostOutput = 16 << 20;
+const mostMessage = 64 << 20;
+/** How much of a text a journal's event shows. */
+const textShown = 2_000;
+/** Between two words about the same run, milliseconds: a person sees no more. */
+const tellEveryMs = 100;
+
+export function runHandlers(runs: Runs, self: () => string): Handlers<keyof typeof runMethods, Principal> {
+  return {
+    'run.start': async ({ params, body, key }) => {
+      let text: string;
+      try {
+        text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
+      } catch (cause) {
+        throw new NiiaError('usage', `${params.file} is not UTF-8`, undefined, { cause });
+      }
+      return { run: await runs.start(params, text, key) };
+    },
+    'run.list': () => ({ runs: runs.list() }),
+    'run.status': async ({ params, sink }) => {
+      await sink(streams.output).writeAll(Buffer.from(JSON.stringify(runs.status(params.run))));
+      return {};
+    },
+    'run.watch': async ({ params: { run }, emit, signal }) => {
+      const over = (): boolean => runs.hosted(run).isOver;
+      await onChange(runs, run, signal, over, () => emit(withoutOutputs(runs.status(run))));
+      return withoutOutputs(runs.status(run));
+    },
+    'run.logs': async ({ params: { run, since = 1, follow = false }, emit, signal }) => {
+      let next = Math.max(1, since);
+      const tell = (): void => {
+        for (const { index, record } of runs.records(run).slice(next - 1)) {
+          emit({ seq: index, at: record.at, record: shortened(record) });
+          next = index + 1;
+        }
+      };
+      await onChange(runs, run, signal, () => !follow || runs.hosted(run).isOver, tell);
+      return { next };
+    },
+    'run.report': async ({ params: { run }, sink }) => {
+      const records = runs.records(run).map(({ record }) => record);
+      const report = makeReport(runs.status(run), records);
+      await sink(streams.output).writeAll(Buffer.from(JSON.stringify({ markdown: reportMarkdown(report), report })));
+      return {};
+    },
+    'run.cancel': async ({ params: { run } }) => {
+      await runs.hosted(run).change(({ ended, cancelled }) => (ended || cancelled ? null : { kind: 'cancelled' }));
+      return info(runs, run);
+    },
+    'run.resume': async ({ params: { run, worker, decision = 'rerun' } }) => {
+      await runs.hosted(run).change((state) => {
+        const paused = [...state.workers.values()].filter((one) => one.paused !== null);
+        const meant = paused.filter(({ definition }) => worker === undefined || definition.name === worker);
+        if (meant.length === 0 && (worker !== undefined || state.paused === null)) {
+          const what = worker === undefined ? `the run ${run}` : `${worker} of ${run}`;
+          throw new NiiaError('fenced', `${what} does not wait for anybody`, `See: niia run status ${run}`);
+        }
+        return { kind: 'resumed', worker: worker ?? null, decision };
+      });
+      return info(runs, run);
+    },
+    'run.renew': async ({ params: { report, ...key } }, asker) => {
+      await runs.hosted(key.run).renew(key, report, machineOf(asker));
+      return {};
+    },
+    'run.deliver': async ({ params: { outcome, ...key }, source }, asker) => {
+      const text = Buffer.from(await wholeStream(source(streams.input), mostOutput)).toString();
+      await runs.hosted(key.run).deliver(key, outcome, text, machineOf(asker));
+      return {};
+    },
+    'run.replicate': async ({ params: { run }, source }, asker) => {
+      const json = await wholeStream(source(streams.input), mostMessage);
+      const parsed = v.safeParse(replicaMessageSchema, JSON.parse(Buffer.from(json).toString()));
+      if (!parsed.success) throw new NiiaError('bad_request', 'a message between voters that is not understood');
+      await runs.receive(run, machineOf(asker), parsed.output);
+      return {};
+    },
+    'scratch.list': async ({ params: key }, asker) => {
+      runs.hosted(key.run).checkHolds(key, machineOf(asker));
+      return { files: await runs.scratchpad(key.run).list() };
+    },
+    'scratch.get': async ({ params: { path, ...key }, sink }, asker) => {
+      runs.hosted(key.run).checkHolds(key, machineOf(asker));
+      const output = sink(streams.output);
+      for await (const bytes of await runs.scratchpad(key.run).read(path)) await output.writeAll(bytes);
+      return {};
+    },
+    'scratch.put': async ({ params: { run, worker, epoch, ...file }, source }, asker) => {
+      runs.hosted(run).checkHolds({ run, worker, epoch }, machineOf(asker));
+      if (file.size > scratchLimits.file)
+        throw new NiiaError('too_large', `${file.path} is too large for a scratchpad`);
+      await runs.scratchpad(run).write(file, source(streams.input));
+      return {};
+    },
+  };
+
+  /** Attempts and voters are other machines; this machine's own come by no link. */
+  function machineOf(asker: Principal): string {
+    return asker.kind === 'machine' ? asker.id : self();
+  }
+}
+
+function info(runs: Runs, run: string) {
+  const found = runs.hosted(run).info();
+  if (!found) throw noSuchRun(run);
+  return found;
+}
+
+/** Calls `tell` now and after changes, until the run is `over` or nobody listens. */
+async function onChange(
+  runs: Runs,
+  run: string,
+  signal: AbortSignal,
+  over: () => boolean,
+  tell: () => void,
+): Promise<void> {
+  setMaxListeners(0, signal);
+  let wake: () => void = () => undefined;
+  let changed = true;
+  const stop = runs.watch(run, () => {
+    changed = true;
+    wake();
+  });
+  try {
+    while (!signal.aborted) {
+      if (changed) {
+        changed = false;
+        const last = over();
+        tell();
+        if (last) return;
+      }
+      await new Promise<void>((resolve) => {
+        const timer = changed ? setTimeout(resolve, tellEveryMs) : undefined;
+        wake = () => setTimeout(resolve, tellEveryMs);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+        if (timer === undefined && changed) wake();
+      });
+    }
+  } finally {
+    stop();
+  }
+}
+
+/** Outputs may be larger than an event. */
+function withoutOutputs(status: RunStatus): RunStatus {
+  return { ...status, workers: status.workers.map((worker) => ({ ...worker, output: null })) };
+}
+
+function shortened(record: StoredRecord): unknown {
+  return JSON.parse(JSON.stringify(record), (_, value: unknown) =>
+    typeof value === 'string' && value.length > textShown
+      ? `${value.slice(0, textShown)}… (${value.length} characters)`
+      : value,
+  );
+}
