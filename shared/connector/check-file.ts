@@ -31,7 +31,7 @@ function tell(issue: v.BaseIssue<unknown>, above: Path, problems: Problems): voi
 }
 
 /** Schemas of the file that word their issues themselves. */
-const ownWords = new Set(['strict_object', 'literal']);
+const ownWords = new Set(['strict_object', 'record', 'literal']);
 
 function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
   return issue.type === 'strict_object' && issue.expected === 'never';

@@ -17,7 +17,7 @@ export const laterTypes = ['meeting', 'mesh'] as const;
 
 /** An object with these keys and no others; any other is named, with the nearest of these. */
 function keys<const E extends v.ObjectEntries>(entries: E) {
-  return v.strictObject(entries, (issue) => {
+  const schema = v.strictObject(entries, (issue) => {
     if (issue.expected === 'never') {
       const key = String(issue.path?.at(-1)?.key);
       return `unknown key "${key}"${didYouMean(key, Object.keys(entries)) || `; known here: ${Object.keys(entries).join(', ')}`}`;
@@ -26,6 +26,19 @@ function keys<const E extends v.ObjectEntries>(entries: E) {
       ? `the key ${issue.expected} is missing`
       : `must be an object with some of: ${Object.keys(entries).join(', ')}`;
   });
+  return withoutLists(schema);
+}
+
+/** Any keys, each with one of these. */
+function record<const S extends v.GenericSchema>(schema: S) {
+  return withoutLists(v.record(v.string(), schema, 'must be an object'));
+}
+
+/** To valibot a list is an object as well. */
+function withoutLists<const S extends v.GenericSchema>(schema: S): S {
+  const run: S['~run'] = (dataset, config) =>
+    schema['~run'](Array.isArray(dataset.value) ? { value: undefined } : dataset, config);
+  return { ...schema, '~run': run };
 }
 
 function about<const S extends v.GenericSchema>(text: string, schema: S) {
@@ -36,7 +49,7 @@ const text = v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 const texts = v.array(text);
 const oneOrMore = v.union([text, texts]);
 const scalar = v.union([v.string(), v.number(), v.boolean()]);
-const table = v.record(v.string(), scalar);
+const table = record(scalar);
 const count = (from: number, to: number) =>
   v.pipe(
     v.number(),
@@ -99,7 +112,7 @@ const outputSchema = v.union([
     file: about('A file that the worker writes, relative to its working folder: its text is the output.', text),
     json: about(
       'The text must be JSON; an object is a JSON Schema that it must satisfy.',
-      v.union([v.boolean(), v.record(v.string(), v.unknown())]),
+      v.union([v.boolean(), record(v.unknown())]),
     ),
     files: about('Files of its working folder that are handed on: names or globs.', oneOrMore),
     maxBytes: about('How long the text may be; 1 MiB unless given.', count(1, 1 << 30)),
@@ -171,7 +184,7 @@ const settings = {
     'external: it changes what lies outside of its folder; it is never run again by itself once it was prompted.',
     v.picklist(['none', 'external']),
   ),
-  capabilities: about('Read, and not used yet.', v.record(v.string(), v.unknown())),
+  capabilities: about('Read, and not used yet.', record(v.unknown())),
 };
 
 const nested = about('A connector file that this worker starts: read, and cannot be run yet.', text);
@@ -262,15 +275,15 @@ export const fileSchema = keys({
   ),
   models: about(
     'Names for CLIs and models. primary is for workers that name none; fallback is tried where those named here cannot run.',
-    v.record(v.string(), modelSchema),
+    record(modelSchema),
   ),
   machines: about(
     'Labels of machines. A name that no machine of the team has means whichever has these labels.',
-    v.record(v.string(), keys({ labels: about('K: V.', table) })),
+    record(keys({ labels: about('K: V.', table) })),
   ),
   inputs: about(
     'What --input K=V may give: a default, null for one that must be given, or an object.',
-    v.record(v.string(), inputSchema),
+    record(inputSchema),
   ),
   pipeline: about(
     'Phases of workers.',
@@ -308,7 +321,7 @@ export const fileSchema = keys({
   ),
   any_to_any: about('As in communication.', v.boolean()),
   broadcast: about('Of a meeting: everybody hears everybody.', v.boolean()),
-  agenda: about('Of a meeting.', v.union([text, v.array(v.union([text, v.record(v.string(), v.unknown())]))])),
+  agenda: about('Of a meeting.', v.union([text, v.array(v.union([text, record(v.unknown())]))])),
   tools: about(
     'Read, and not used yet: the servers of workers are those that their CLIs are set up with.',
     keys({ mcp: about('Names of MCP servers.', texts) }),
