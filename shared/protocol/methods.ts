@@ -1,5 +1,6 @@
 import type * as v from 'valibot';
 import { askMethods } from './ask-methods.ts';
+import { attemptMethods } from './attempt-methods.ts';
 import { copyMethods } from './copy-methods.ts';
 import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
@@ -15,6 +16,7 @@ import { workerMethods } from './worker-methods.ts';
 export const methods = {
   ...sessionMethods,
   ...askMethods,
+  'session.lease': attemptMethods['session.lease'],
   ...copyMethods,
   ...machineMethods,
   ...doctorMethods,

@@ -48,6 +48,7 @@ describe('what another machine may do here', () => {
     'session.approvals': 'viewer',
     'session.approve': 'operator',
     'session.interrupt': 'operator',
+    'session.lease': null,
     'policy.list': 'viewer',
     'policy.set': 'admin',
     'policy.remove': 'admin',
