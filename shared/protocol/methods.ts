@@ -16,7 +16,7 @@ import { workerMethods } from './worker-methods.ts';
 export const methods = {
   ...sessionMethods,
   ...askMethods,
-  'session.lease': attemptMethods['session.lease'],
+  ...attemptMethods,
   ...copyMethods,
   ...machineMethods,
   ...doctorMethods,
