@@ -5,6 +5,7 @@ import { streams } from '../../shared/protocol/session-methods.ts';
 import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
+import type { Attempts } from '../connector/attempts/attempts.ts';
 import { examine } from '../doctor/doctor.ts';
 import type { Copies } from '../files/copies.ts';
 import type { ConfigStore } from '../home/config.ts';
@@ -15,6 +16,7 @@ import { parseGatewayUrl } from '../mesh/gateway-url.ts';
 import type { Address } from '../paths/address-book.ts';
 import type { Member } from '../team/roster.ts';
 import type { ApprovalPolicies } from './approval-policies.ts';
+import { attemptHandlers } from './attempt-handlers.ts';
 import type { HeadlessKeeper } from './headless-keeper.ts';
 import type { HeadlessServers } from './headless-servers.ts';
 import type { KnownMachines } from './known-machines.ts';
@@ -40,6 +42,7 @@ export interface HandlersOptions {
   network: Network;
   upgrades: Upgrades;
   copies: Copies;
+  attempts: Attempts;
   config: ConfigStore;
   report: () => MachineReport;
   reportChanges: Changes;
@@ -76,6 +79,7 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
     'copy.look': (call) => o.copies.look(call),
     'copy.put': (call, asker) => o.copies.put(call, asker),
     'copy.get': (call, asker) => o.copies.get(call, asker),
+    ...attemptHandlers(o),
     ...wakeHandlers(o),
     'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
     'config.set': async ({ params }) => {

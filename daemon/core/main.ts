@@ -6,6 +6,7 @@ import type { IncomingCall, Principal } from '../../shared/rpc/call.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
+import { Attempts } from '../connector/attempts/attempts.ts';
 import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
@@ -102,6 +103,7 @@ class Daemon {
   readonly #router: Router;
   readonly #policies: ApprovalPolicies;
   readonly #sessionSockets: SessionSockets;
+  readonly #attempts: Attempts;
   readonly #reportChanges = new Changes();
   readonly #startedAt = new Date().toISOString();
   readonly #local = new Set<Peer>();
@@ -177,6 +179,7 @@ class Daemon {
       ...{ servers: this.#servers, machine, log: new Log('session-sockets') },
       serve: (call, principal) => this.#router.serve(call, principal),
     });
+    this.#attempts = new Attempts({ home, servers: this.#servers, machine, log: new Log('attempts') });
     this.#router = new Router({
       self: this.#identity.id,
       machines: this.#machines,
@@ -192,6 +195,7 @@ class Daemon {
         network: this.#network,
         upgrades: this.#upgrades,
         copies: new Copies(home),
+        attempts: this.#attempts,
         config: this.#config,
         report: () => this.#report(),
         reportChanges: this.#reportChanges,
@@ -226,6 +230,7 @@ class Daemon {
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     this.#upgrades.start();
     this.#keeper.start();
+    this.#attempts.resume();
     await this.#stopped;
     await this.#close(server);
     this.#log.info('daemon down');
@@ -345,6 +350,7 @@ class Daemon {
     this.#upgrades.close();
     this.#policies.close();
     this.#sessionSockets.close();
+    await this.#attempts.close();
     await this.#keeper.dismiss();
     this.#membership.close();
     this.#machines.close();

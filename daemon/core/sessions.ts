@@ -16,6 +16,7 @@ const toHolder: Route = (servers, session) => servers.having(session);
 const routes: { [M in Exclude<HeadlessMethod, Spanning>]: Route } = {
   'session.new': toNewest,
   'session.kill': toHolder,
+  'session.lease': toHolder,
   'session.rename': toHolder,
   'session.write': toHolder,
   'session.read': toHolder,

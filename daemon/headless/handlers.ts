@@ -73,6 +73,11 @@ export const handlers: Handlers<HeadlessMethod, Context> = {
     return { session: session.id, machine, state: session.state().state, ...session.exit };
   },
 
+  'session.lease': (call, { sessions }) => {
+    const { session, until, release } = call.params;
+    return { frozen: sessions.lease(sessions.choose(session), release ? undefined : until) };
+  },
+
   'session.rename': (call, { sessions, machine }) => {
     const session = sessions.choose(call.params.session);
     sessions.rename(session, call.params.name);

@@ -24,6 +24,8 @@ export interface Launch {
   restore: boolean;
   /** The session that it is started in place of. */
   restoredFrom?: string;
+  /** When the lease runs out that holds it, milliseconds since boot. */
+  lease?: number | undefined;
 }
 
 export interface RestorerOptions {

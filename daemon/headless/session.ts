@@ -2,10 +2,14 @@ import { timingSafeEqual } from 'node:crypto';
 import { NiiaError } from '../../shared/errors.ts';
 import type { SessionInfo, Size } from '../../shared/protocol/shapes.ts';
 import { Log } from '../home/log.ts';
+import { SessionProcesses } from '../process/session-processes.ts';
 import { isTerminalsOwn, PersonTyping } from '../workers/prompt/person-typing.ts';
 import { commandLine } from './command.ts';
 import { EndedScreen } from './ended-screen.ts';
 import { InputQueue } from './input-queue.ts';
+import { SessionCgroup } from './leases/cgroup.ts';
+import { Freezer } from './leases/freezer.ts';
+import { SessionLease } from './leases/session-lease.ts';
 import type { OutputLog } from './output-log.ts';
 import type { PtyExit, PtyOptions } from './pty.ts';
 import { Pty } from './pty.ts';
@@ -78,6 +82,10 @@ export interface SessionParts {
   rules: RuleFiles;
   /** Whoever knows it is inside: only the session's environment has it. */
   token: string | undefined;
+  /** When the lease runs out that holds it from its start, milliseconds since boot. */
+  leasedUntil?: number | undefined;
+  /** Tells this home's cgroups from others'. */
+  homeHash: string;
   /** Something about it changed that lists show; `urgent` where somebody may wait for it. */
   changed: (urgent?: 'urgent') => void;
 }
@@ -96,9 +104,11 @@ export class Session {
   #live: Live | undefined;
   #command: StartedCommand | undefined;
   #ended: EndedScreen | undefined;
-  /** `performance.now()` of the last output or input. */
-  #lastActivity = performance.now();
-  #outputAt = performance.now();
+  readonly lease: SessionLease;
+  #cgroup: SessionCgroup | undefined;
+  /** By its own clock, as all its times: when it last had output or input. */
+  #lastActivity: number;
+  #outputAt: number;
   readonly #people = new PersonTyping();
   #exited: Promise<void>;
   #tellExited: () => void = () => undefined;
@@ -106,6 +116,13 @@ export class Session {
   private constructor(parts: SessionParts) {
     this.#parts = parts;
     this.sizes = new SizeHistory({ cols: parts.meta.cols, rows: parts.meta.rows });
+    this.lease = new SessionLease({
+      freezer: () => this.#freezer(),
+      end: () => void this.end(),
+      changed: () => this.#frozenOrThawed(),
+    });
+    this.#lastActivity = this.now;
+    this.#outputAt = this.now;
     this.#exited = new Promise((resolve) => {
       this.#tellExited = resolve;
     });
@@ -119,9 +136,10 @@ export class Session {
   static start(parts: SessionParts, command: Pick<PtyOptions, 'file' | 'args' | 'env'>): Session {
     const session = new Session(parts);
     const { cwd, cols, rows, worker } = parts.meta;
+    const inside = session.#inCgroup();
     const pty = new Pty({
       // The command of an `exec` worker runs for each prompt, and not in the terminal.
-      ...(worker === 'exec' ? { ...execTerminal, env: command.env } : command),
+      ...inside(worker === 'exec' ? { ...execTerminal, env: command.env } : command),
       cwd,
       cols,
       rows,
@@ -144,10 +162,12 @@ export class Session {
       changed: () => session.#stateChanged(),
       type: (bytes) => session.#answer(bytes),
       observe: (on) => screen.observe(on),
+      now: () => session.now,
     });
     parts.log.keepFrom(0);
-    session.#command = { ...command, cwd };
+    session.#command = { ...inside(command), cwd };
     session.#live = { pty, input: new InputQueue((bytes) => pty.write(bytes)), screen, tracking };
+    if (parts.leasedUntil !== undefined) session.lease.extend(parts.leasedUntil);
     return session;
   }
 
@@ -182,10 +202,13 @@ export class Session {
   get live(): boolean {
     return this.#live !== undefined;
   }
+  /** Milliseconds of the session's own clock, which stands still while it is frozen. */
+  get now(): number {
+    return this.lease.clock.now();
+  }
   get lastActivity(): number {
     return this.#lastActivity;
   }
-  /** `performance.now()` of the last output. */
   get outputAt(): number {
     return this.#outputAt;
   }
@@ -227,6 +250,7 @@ export class Session {
       ...{ createdAt, endedAt, exitCode, signal, viewers: this.#viewers.size, owner, worker, socket },
       ...{ outputBytes: this.log.end, firstOffset: this.log.firstOffset, logError: this.log.logError },
       ...{ restore, restoredFrom, restoredAs, notRestored },
+      ...(this.lease.held && { frozen: this.lease.frozen }),
     };
   }
 
@@ -255,7 +279,7 @@ export class Session {
     const turn = input.takeOver();
     const type = (bytes: Uint8Array) => {
       turn.type(bytes);
-      this.#lastActivity = performance.now();
+      this.#lastActivity = this.now;
       tracking.typed();
     };
     return { type, release: turn.release };
@@ -277,7 +301,7 @@ export class Session {
   }
 
   #noteTyped(bytes: Uint8Array): void {
-    const now = performance.now();
+    const { now } = this;
     this.#lastActivity = now;
     this.#people.typed(bytes, now);
     this.#live?.tracking.typed();
@@ -375,15 +399,23 @@ export class Session {
     this.#parts.changed();
   }
 
-  /** Sends a signal to its processes. */
+  /** Sends a signal to its processes. One that is frozen hears it when it goes on, unless the signal ends it. */
   signal(signal: NodeJS.Signals): void {
+    if (signal === 'SIGCONT' && this.lease.frozen) return;
     this.#live?.pty.kill(signal);
   }
 
-  /** Ends it: SIGHUP, and SIGKILL where that was not enough within two seconds. Resolves when it has ended. */
+  /**
+   * Ends it: SIGHUP, and SIGKILL where that was not enough within two seconds; SIGKILL alone where it is frozen, since it
+   * would do its last things after its lease. Resolves when it has ended.
+   */
   async end(): Promise<void> {
     const pty = this.#live?.pty;
     if (!pty) return await this.#exited;
+    if (this.lease.frozen) {
+      await this.lease.kill();
+      return await this.#exited;
+    }
     pty.kill('SIGHUP');
     // A stopped process sees the signal only once it goes on.
     pty.kill('SIGCONT');
@@ -411,7 +443,7 @@ export class Session {
 
   #heard(bytes: Uint8Array): void {
     this.log.append(bytes);
-    this.#lastActivity = performance.now();
+    this.#lastActivity = this.now;
     this.#outputAt = this.#lastActivity;
     for (const follower of this.#followers) follower.output?.();
     this.#live?.screen.outputArrived();
@@ -452,6 +484,28 @@ export class Session {
     if (input && input.waitingBytes < mostReplies) input.urgent(bytes);
   }
 
+  #freezer(): Freezer | undefined {
+    const { pid } = this.#parts.meta;
+    // Windows has nothing that stops a process for a while.
+    if (process.platform === 'win32' || this.#parts.token === undefined) return undefined;
+    const processes = new SessionProcesses({ root: pid, mark: ['NIIA_SESSION_TOKEN', this.#parts.token] });
+    return new Freezer({ processes, cgroup: this.#cgroup });
+  }
+
+  /** Where a lease holds it from its start, it starts in a cgroup of its own, if that can be had. */
+  #inCgroup(): <C extends { file: string; args: readonly string[] }>(command: C) => C {
+    const { leasedUntil, homeHash, meta } = this.#parts;
+    if (leasedUntil !== undefined) this.#cgroup = SessionCgroup.make(homeHash, meta.id);
+    const cgroup = this.#cgroup;
+    return (command) => cgroup?.inside(command) ?? command;
+  }
+
+  #frozenOrThawed(): void {
+    this.#live?.tracking.hold(this.lease.frozen);
+    for (const follower of this.#followers) follower.stateChanged?.();
+    this.#parts.changed('urgent');
+  }
+
   #apply(wanted: Size | undefined): void {
     const { meta } = this.#parts;
     if (!wanted || !this.#live || (wanted.cols === meta.cols && wanted.rows === meta.rows)) return;
@@ -486,7 +540,7 @@ export class Session {
   }
 
   async #settle(screen: EndedScreen): Promise<void> {
-    await screen.keep(scrollbackLines);
+    await Promise.all([this.lease.ended(), screen.keep(scrollbackLines)]);
     await this.log.close();
   }
 

@@ -14,6 +14,8 @@ import { executable, startFolder, terminalEnvironment, userShell } from './comma
 import { forgetFormer } from './former-servers.ts';
 import type { KeepLimits } from './keep-ended.ts';
 import { tooMuch, usualLimits } from './keep-ended.ts';
+import { removeEmptyCgroups } from './leases/cgroup.ts';
+import { LeaseWatch } from './leases/lease-watch.ts';
 import { OutputLog } from './output-log.ts';
 import { explainMissing, withWorker } from './prompting/worker-start.ts';
 import { Receipts } from './receipts.ts';
@@ -50,6 +52,7 @@ const log = new Log('sessions');
 export class Sessions {
   readonly receipts = new Receipts();
   readonly restorer: Restorer;
+  readonly #leases = new LeaseWatch();
   readonly #rules: RuleFiles;
   readonly #options: SessionsOptions;
   readonly #sessions = new Map<string, Session>();
@@ -74,6 +77,7 @@ export class Sessions {
 
   /** Takes over what dead servers left, and clears away what is old; again every hour. */
   async open(): Promise<void> {
+    removeEmptyCgroups(this.#options.home.hash);
     await this.#tidy();
     this.#collector = setInterval(() => {
       this.#tidy().catch((error: unknown) => log.error('old sessions could not be cleared away', { error }));
@@ -169,9 +173,10 @@ export class Sessions {
       folder,
       meta,
       { file, args, env: { ...env, ...inside } },
-      { token, plan: restore ? plan : undefined },
+      { token, plan: restore ? plan : undefined, leasedUntil: wanted.lease },
     );
     this.#add(session);
+    if (session.lease.held) this.#leases.watch(session.lease);
     this.#collect();
     this.#changed();
     void session.exited.then(() => this.#settled(session));
@@ -183,11 +188,11 @@ export class Sessions {
     folder: SessionFolder,
     meta: SessionMeta,
     command: { file: string; args: string[]; env: Record<string, string> },
-    { token, plan }: { token: string; plan: RestorePlan | undefined },
+    { token, plan, leasedUntil }: { token: string; plan: RestorePlan | undefined; leasedUntil: number | undefined },
   ): Session {
     const output = new OutputLog(this.#logOptions(folder));
     if (meta.restoredFrom !== null) output.append(restoreNote(meta.restoredFrom));
-    const parts = this.#parts(folder, meta, output, token);
+    const parts = { ...this.#parts(folder, meta, output, token), leasedUntil };
     let session: Session;
     try {
       session = Session.start(parts, command);
@@ -217,6 +222,15 @@ export class Sessions {
     }
   }
 
+  /** Binds the session to a lease until then (milliseconds since boot), or, without, to none; says whether it is frozen. */
+  lease(session: Session, until: number | undefined): boolean {
+    if (!session.live) throw session.endedError();
+    if (until === undefined) session.lease.release();
+    else session.lease.extend(until);
+    this.#leases.watch(session.lease);
+    return session.lease.frozen;
+  }
+
   rename(session: Session, name: string): void {
     if (name === session.name) return;
     this.#checkName(name, session);
@@ -236,6 +250,7 @@ export class Sessions {
 
   close(): void {
     clearInterval(this.#collector);
+    this.#leases.close();
     this.#rules.close();
   }
 
@@ -262,7 +277,16 @@ export class Sessions {
 
   #parts(folder: SessionFolder, meta: SessionMeta, output: OutputLog, token?: string): SessionParts {
     const changed = (urgent?: 'urgent') => this.#changed(urgent);
-    return { folder, meta, log: output, screens: this.#options.screens, rules: this.#rules, token, changed };
+    return {
+      folder,
+      meta,
+      log: output,
+      screens: this.#options.screens,
+      rules: this.#rules,
+      token,
+      changed,
+      homeHash: this.#options.home.hash,
+    };
   }
 
   #changed(urgent?: 'urgent'): void {

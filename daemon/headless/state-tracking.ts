@@ -44,6 +44,8 @@ export interface TrackingOptions {
   type: (bytes: Uint8Array) => void;
   /** Whether the screen's rows are wanted. */
   observe: (on: boolean) => void;
+  /** The session's clock. */
+  now: () => number;
 }
 
 /** Keeps the state of one live session: feeds its tracker, looks at the system for it, and wakes it when time decides. */
@@ -57,12 +59,13 @@ export class StateTracking {
   #timerAt = Number.POSITIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;
   #closed = false;
+  #held = false;
 
   constructor(options: TrackingOptions) {
     this.#options = options;
     const { argv, worker, pid, files } = options;
     this.#tracker = new StateTracker({
-      ...{ argv, worker, book: files.book, now: performance.now() },
+      ...{ argv, worker, book: files.book, now: options.now() },
       foreground: () => foregroundOf(pid),
       asked: () => this.#asked(),
     });
@@ -73,7 +76,7 @@ export class StateTracking {
     const stateSince = new Date().toISOString();
     this.#known = { state: 'starting', evidence: 'no output yet', stateEvidence: null, stateSince };
     // The process is only just being made: asking the system about it now would wait for that.
-    this.#wakeAt(performance.now() + firstLookMs);
+    this.#wakeAt(options.now() + firstLookMs);
   }
 
   get known(): KnownState {
@@ -92,22 +95,22 @@ export class StateTracking {
 
   /** Output that ends at `offset`. */
   heard(bytes: Uint8Array, offset: number): void {
-    this.#tracker.heard(bytes, offset, performance.now());
+    this.#tracker.heard(bytes, offset, this.#options.now());
     if (this.#tracker.changed) this.#soon();
   }
 
   typed(): void {
-    this.#tracker.typed(performance.now());
+    this.#tracker.typed(this.#options.now());
     this.#soon();
   }
 
   rows({ rows, cursor }: ScreenRows): void {
-    this.#tracker.rows(rows, cursor, performance.now());
+    this.#tracker.rows(rows, cursor, this.#options.now());
     this.#soon();
   }
 
   report(report: Report | undefined): void {
-    this.#tracker.reported(report, performance.now());
+    this.#tracker.reported(report, this.#options.now());
     this.#judge();
   }
 
@@ -122,18 +125,24 @@ export class StateTracking {
 
   /** What a viewer types, without the answer that its own terminal gives to a question that has been answered. */
   withoutAnswer(bytes: Uint8Array): Uint8Array {
-    if (performance.now() - this.#answeredAt > answerAgainMs || bytes.length < answer.length) return bytes;
+    if (this.#options.now() - this.#answeredAt > answerAgainMs || bytes.length < answer.length) return bytes;
     const typed = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const at = typed.indexOf(answer);
     if (at < 0) return bytes;
     return Buffer.concat([typed.subarray(0, at), typed.subarray(at + answer.length)]);
   }
 
+  /** While it is held nothing new is concluded: what does not run is neither idle nor busy. */
+  hold(on: boolean): void {
+    this.#held = on;
+    if (!on) this.#judge();
+  }
+
   explain(): Omit<ResultOf<'session.explain'>, 'session' | 'machine'> {
     const { files } = this.#options;
     files.refresh();
     this.#judge();
-    const now = performance.now();
+    const now = this.#options.now();
     const { judgement, ...told } = explain(this.#tracker, files.book, now);
     const parts = (evidence: Evidence) => ({ ...partsOf(evidence), ageMs: Math.max(0, Math.round(now - evidence.at)) });
     return {
@@ -153,13 +162,13 @@ export class StateTracking {
 
   #soon(): void {
     const at = this.#judgedAt + betweenJudgementsMs;
-    if (this.#tracker.changed && performance.now() >= at) this.#judge();
+    if (this.#tracker.changed && this.#options.now() >= at) this.#judge();
     else this.#wakeAt(this.#tracker.changed ? at : this.#tracker.due);
   }
 
   #judge(): void {
-    if (this.#closed) return;
-    const now = performance.now();
+    if (this.#closed || this.#held) return;
+    const now = this.#options.now();
     this.#judgedAt = now;
     let judgement: Judgement;
     try {
@@ -180,7 +189,7 @@ export class StateTracking {
     if (at === undefined || at >= this.#timerAt || this.#closed) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    const wait = Math.max(betweenJudgementsMs, at - performance.now());
+    const wait = Math.max(betweenJudgementsMs, at - this.#options.now());
     this.#timer = setTimeout(() => this.#judge(), wait);
     this.#timer.unref();
   }
@@ -196,7 +205,7 @@ export class StateTracking {
   }
 
   #asked(): void {
-    const now = performance.now();
+    const now = this.#options.now();
     if (now - this.#answeredAt < betweenAnswersMs) return;
     this.#answeredAt = now;
     this.#options.type(answer);

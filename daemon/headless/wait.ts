@@ -26,8 +26,8 @@ async function until(session: Session, condition: Until, signal: AbortSignal): P
   switch (condition.type) {
     case 'idle':
       await holds(session, signal, (check) => {
-        const left = condition.ms - (performance.now() - session.lastActivity);
-        if (!session.live || left <= 0) return true;
+        const left = condition.ms - (session.now - session.lastActivity);
+        if (!session.live || (left <= 0 && !session.lease.frozen)) return true;
         check.after(left);
         return false;
       });

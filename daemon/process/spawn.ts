@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { leaveSessionCgroup } from './cgroups.ts';
 import { withoutPrivate } from './private-descriptors.ts';
 
 /** The product's entry point, as this process runs it. */
@@ -21,16 +22,23 @@ export function spawnDetached(
   try {
     const child = withoutPrivate(['ignore', log, log], (stdio) =>
       spawn(process.execPath, [...nodeFlags(), entry, ...args], {
-        ...{ detached: true, stdio, env },
+        ...{ detached: true, stdio, env: ofNoSession(env) },
         ...{ cwd: '/', windowsHide: true },
       }),
     );
     child.unref();
     if (child.pid === undefined) throw new Error(`${process.execPath} could not be started`);
+    leaveSessionCgroup(child.pid);
     return child.pid;
   } finally {
     closeSync(log);
   }
+}
+
+/** Wherever it is started from, it is no part of that session, and does not end or stop with it. */
+function ofNoSession(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { NIIA_SESSION: _, NIIA_SESSION_TOKEN: __, NIIA_SOCKET: ___, ...others } = env;
+  return others;
 }
 
 function nodeFlags(): string[] {

@@ -1,5 +1,6 @@
 import type * as v from 'valibot';
 import { askMethods } from './ask-methods.ts';
+import { attemptMethods } from './attempt-methods.ts';
 import { copyMethods } from './copy-methods.ts';
 import { doctorMethods } from './doctor-methods.ts';
 import { machineMethods } from './machine-methods.ts';
@@ -16,6 +17,7 @@ import { workerMethods } from './worker-methods.ts';
 export const methods = {
   ...sessionMethods,
   ...askMethods,
+  ...attemptMethods,
   ...copyMethods,
   ...machineMethods,
   ...doctorMethods,

@@ -70,6 +70,8 @@ export const sessionMethods = {
       args: v.optional(v.array(v.string())),
       /** Tell the worker of niia's MCP server. */
       mcp: v.optional(v.boolean()),
+      /** Binds it to a lease from its start: frozen from then on (milliseconds since boot), unless `session.lease` puts that off. */
+      lease: v.optional(v.number()),
     }),
     /** `restore` is absent from a machine that cannot do so. */
     result: v.object({ ...found, name: v.string(), pid: v.number(), restore: v.optional(v.boolean()) }),

@@ -83,6 +83,8 @@ export const sessionInfoSchema = v.object({
   restoredAs: v.optional(v.nullable(v.string())),
   /** Why it was not started again. */
   notRestored: v.optional(v.nullable(v.string())),
+  /** A lease holds it and has run out: it does nothing until that is put off. Absent where no lease holds it. */
+  frozen: v.optional(v.boolean()),
 });
 export type SessionInfo = v.InferOutput<typeof sessionInfoSchema>;
 

@@ -40,10 +40,13 @@ export async function execTurn(
   if (signal.aborted) throw NiiaError.from(signal.reason);
   const ended: TurnEnd = { is: 'failed', why: 'the session ended before its command was run' };
   if (!session.live) return ended;
+  await session.lease.active(signal);
   await events.typing();
   const answer = await open(answerFile(session, prompt.id), 'w', 0o600);
   let answered = false;
   try {
+    // Its lease may have run out meanwhile.
+    await session.lease.active();
     if (!session.live) return ended;
     show(session, `> ${prompt.text.slice(0, shownPrompt)}\n`);
     session.tracking?.report({ state: 'busy', message: 'its command runs' });

@@ -41,7 +41,7 @@ export class TerminalTurn {
     this.#events = events;
     this.#signal = signal;
     this.#steps = new PromptSteps(driver.submit, text, driver.name === 'generic');
-    this.#state = { state: session.state().state, at: performance.now() };
+    this.#state = { state: session.state().state, at: session.now };
   }
 
   /** Rejects with the signal's reason where that came before the first byte. */
@@ -49,11 +49,12 @@ export class TerminalTurn {
     const changes = new Changes(this.#session);
     try {
       for (;;) {
+        await this.#active();
         const step = this.#steps.next(await this.#view());
         if (step.do === 'wait') {
           this.#events.waits(step.waitsFor);
           await changes.next(
-            step.until,
+            step.until === undefined ? undefined : step.until - this.#session.now,
             this.#enteredOffset === undefined && !this.#terminal ? this.#signal : undefined,
           );
           continue;
@@ -90,6 +91,12 @@ export class TerminalTurn {
     }
   }
 
+  /** While the session is frozen nothing goes on: what is typed into it would count once it is thawed. */
+  async #active(): Promise<void> {
+    const typed = this.#enteredOffset !== undefined || this.#terminal !== undefined;
+    await this.#session.lease.active(typed ? undefined : this.#signal);
+  }
+
   async #type(): Promise<TurnEnd | undefined> {
     let bytes: Uint8Array;
     try {
@@ -105,6 +112,8 @@ export class TerminalTurn {
       return undefined;
     }
     await this.#events.typing();
+    // Its lease may have run out meanwhile.
+    await this.#session.lease.active();
     if (this.#session.state().state === 'blocked') {
       return { is: 'failed', why: 'a question came up just before the text would have been typed' };
     }
@@ -121,7 +130,7 @@ export class TerminalTurn {
 
   async #view(): Promise<PromptView> {
     const session = this.#session;
-    const wait = this.#lookedAt + betweenLooksMs - performance.now();
+    const wait = this.#lookedAt + betweenLooksMs - this.#session.now;
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
     let box: string | undefined;
     if (session.live && this.#driver.submit.hasBox) {
@@ -132,7 +141,7 @@ export class TerminalTurn {
         if (session.live) throw error;
       }
     }
-    const now = performance.now();
+    const { now } = session;
     this.#lookedAt = now;
     const { state } = session.state();
     if (state !== this.#state.state) this.#state = { state, at: now };
@@ -175,8 +184,8 @@ class Changes {
     this.#unfollow = session.follow({ output: happened, stateChanged: happened, typed: happened, ended: happened });
   }
 
-  /** Resolves at the next change, or at `until` (of `performance.now`). Rejects with the signal's reason. */
-  async next(until: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves at the next change, or after so many milliseconds. Rejects with the signal's reason. */
+  async next(withinMs: number | undefined, signal: AbortSignal | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     let aborted: (() => void) | undefined;
     try {
@@ -186,7 +195,7 @@ class Changes {
         this.#wake = resolve;
         aborted = () => reject(NiiaError.from(signal?.reason));
         signal?.addEventListener('abort', aborted, { once: true });
-        if (until !== undefined) timer = setTimeout(resolve, Math.max(1, until - performance.now()));
+        if (withinMs !== undefined) timer = setTimeout(resolve, Math.max(1, withinMs));
       });
     } finally {
       clearTimeout(timer);

@@ -2,6 +2,7 @@ import { numberedChoice } from './choices.ts';
 import { answerBlock } from './drawn-answer.ts';
 import type { Driver } from './driver.ts';
 import { boxAtCursor } from './input-box.ts';
+import { chosenBy } from './permissions.ts';
 
 /** Claude Code. */
 export const claude: Driver = {
@@ -21,6 +22,9 @@ export const claude: Driver = {
       '--mcp-config',
       JSON.stringify({ mcpServers: { [name]: { type: 'stdio', command, args } } }),
     ],
+    permissions: chosenBy('--permission-mode', [
+      ...['default', 'manual', 'acceptEdits', 'plan', 'auto', 'dontAsk', 'bypassPermissions'],
+    ]),
     install: 'Get it with: npm install --global @anthropic-ai/claude-code',
   },
   submit: {
@@ -41,6 +45,8 @@ export const claude: Driver = {
       command: dashedCommand,
     }),
   interrupt: '\x1b',
+  quota:
+    /^\s*[●⎿•]?\s*(Claude (AI )?usage limit reached|You've (hit|reached) your .*limit|(5-hour|Session|Weekly|Opus|Usage) limit reached|API Error: (Rate limit reached|429\b)|What do you want to do\?.*limit)/i,
   transcript: 'claude',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {

@@ -2,6 +2,7 @@ import { numberedChoice } from './choices.ts';
 import { answerBlock } from './drawn-answer.ts';
 import type { Driver } from './driver.ts';
 import { boxAtCursor } from './input-box.ts';
+import { chosenBy } from './permissions.ts';
 
 /** OpenAI Codex. */
 export const codex: Driver = {
@@ -27,6 +28,10 @@ export const codex: Driver = {
         '-c',
         `mcp_servers.${name}.${key}=${JSON.stringify(value)}`,
       ]),
+    permissions: {
+      ...chosenBy('--ask-for-approval', ['untrusted', 'on-failure', 'on-request', 'never']),
+      ...chosenBy('--sandbox', ['read-only', 'workspace-write', 'danger-full-access']),
+    },
     install: 'Get it with: npm install --global @openai/codex',
   },
   submit: {
@@ -47,6 +52,8 @@ export const codex: Driver = {
       command: askedCommand,
     }),
   interrupt: '\x1b',
+  quota:
+    /^■ .*(hit your usage limit|usage limit (reached|exceeded)|Rate limit reached|exceeded your current quota|\b429\b|insufficient_quota)/i,
   transcript: 'codex',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {

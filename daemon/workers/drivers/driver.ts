@@ -43,6 +43,8 @@ export interface StartRule {
   env: Readonly<Record<string, string>>;
   /** Words that tell it of an MCP server; or, where no words of a start do, how its user can; undefined: it knows of none. */
   mcp?: ((server: McpServer) => readonly string[]) | { byHand: string };
+  /** The permission modes that can be chosen for it, each with the words that choose it. */
+  permissions?: Readonly<Record<string, readonly string[]>>;
   /** How to get the program. */
   install: string;
 }
@@ -74,6 +76,8 @@ export interface Driver {
   question(look: ScreenLook): AskedQuestion | undefined;
   /** Typed to stop a turn. */
   readonly interrupt: string;
+  /** A row of the screen in which it says that its model refuses more work for now; undefined: what is usual counts. */
+  readonly quota?: RegExp;
   /** Which record of conversations it keeps. */
   readonly transcript: 'codex' | 'claude' | 'gemini' | undefined;
   /** Takes the answer to `prompt` out of what was drawn, the oldest row first; undefined where it is not found. */

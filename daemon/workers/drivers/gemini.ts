@@ -2,6 +2,7 @@ import { numberedChoice } from './choices.ts';
 import { answerBlock } from './drawn-answer.ts';
 import type { Driver } from './driver.ts';
 import { boxAtCursor } from './input-box.ts';
+import { chosenBy } from './permissions.ts';
 
 /** What stands in an empty box; it is drawn in a colour, not faint. */
 const placeholder = /^Type your message( or @path\/to\/file)?$/;
@@ -15,6 +16,7 @@ export const gemini: Driver = {
     env: {},
     // Settings that only a file of root's may have, or the user's own: those are the user's to change.
     mcp: { byHand: 'Tell it once, for all of your sessions with it: gemini mcp add --scope user niia niia mcp' },
+    permissions: chosenBy('--approval-mode', ['default', 'auto_edit', 'yolo', 'plan']),
     install: 'Get it with: npm install --global @google/gemini-cli',
   },
   submit: {
@@ -39,6 +41,8 @@ export const gemini: Driver = {
       command: boxedCommand,
     }),
   interrupt: '\x1b',
+  quota:
+    /^\s*[✕│ℹ⚠]?\s*(\[API Error:.*(quota|rate limit|RESOURCE_EXHAUSTED|\b429\b)|Usage limit reached for |You have (exhausted|reached) your .*(quota|capacity|limit))/i,
   transcript: 'gemini',
   answer: (rows, prompt, cols) =>
     answerBlock(rows, prompt, cols, {
