@@ -1,13 +1,21 @@
+import { Readable } from 'node:stream';
 import { NiiaError } from '../../shared/errors.ts';
 import type { AttemptKey, AttemptReport, Outcome } from '../../shared/protocol/attempt-methods.ts';
-import type { ScratchFile } from '../../shared/protocol/run-methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
 import type { CoordinatorClient } from './attempts/coordinator.ts';
+import type { ScratchpadRemote } from './attempts/scratchpad.ts';
 import type { HostedRun } from './hosted-run.ts';
 import type { Runs, RunTeam } from './runs.ts';
+import { sendStream } from './runs.ts';
+import type { Scratchpad } from './scratchpads.ts';
 
 const askMs = 10_000;
 const deliverMs = 60_000;
+
+interface Ways<T> {
+  here: (pad: Scratchpad) => Promise<T>;
+  there: (machine: string) => Promise<T>;
+}
 
 /**
  * How the attempts of this machine reach their run's coordinator: the one that answered last, then each that may be it.
@@ -50,68 +58,54 @@ export class Coordinators implements CoordinatorClient {
       here: (run, self) => run.deliver(key, outcome, Buffer.from(text).toString(), self),
       there: async (machine) => {
         const call = await this.#team.call(machine, 'run.deliver', { ...key, outcome }, { deadlineMs: deliverMs });
-        const sink = call.sink(streams.input);
-        // The answer may come before all is sent: that it is refused.
-        await Promise.race([sink.writeAll(text), call.result]);
-        sink.end();
+        await sendStream(call, text);
         await call.result;
       },
     });
   }
 
-  /** What the scratchpad of the run holds at its coordinator. */
-  async scratchList(key: AttemptKey, coordinators: readonly string[], signal: AbortSignal): Promise<ScratchFile[]> {
-    return await this.#ask(key.run, coordinators, signal, {
-      here: async (run, self) => {
-        run.checkHolds(key, self);
-        return await this.#runs.scratchpad(key.run).list();
-      },
-      there: async (machine) =>
-        (await (await this.#team.call(machine, 'scratch.list', key, { deadlineMs: askMs })).result).files,
-    });
-  }
-
-  /** A file of it, handed to `take` piece by piece. */
-  async scratchGet(
-    key: AttemptKey,
-    path: string,
-    coordinators: readonly string[],
-    signal: AbortSignal,
-    take: (bytes: AsyncIterable<Uint8Array>) => Promise<void>,
-  ): Promise<void> {
-    await this.#ask(key.run, coordinators, signal, {
-      here: async (run, self) => {
-        run.checkHolds(key, self);
-        await take(await this.#runs.scratchpad(key.run).read(path));
-      },
-      there: async (machine) => {
-        const call = await this.#team.call(machine, 'scratch.get', { ...key, path }, { deadlineMs: deliverMs });
-        await take(call.source(streams.output));
-        await call.result;
-      },
-    });
-  }
-
-  async scratchPut(
-    key: AttemptKey,
-    file: ScratchFile,
-    coordinators: readonly string[],
-    signal: AbortSignal,
-    bytes: () => AsyncIterable<Uint8Array>,
-  ): Promise<void> {
-    await this.#ask(key.run, coordinators, signal, {
-      here: async (run, self) => {
-        run.checkHolds(key, self);
-        await this.#runs.scratchpad(key.run).write(file, bytes());
-      },
-      there: async (machine) => {
+  /** The run's scratchpad at its coordinator. */
+  scratchpad(key: AttemptKey, coordinators: readonly string[]): ScratchpadRemote {
+    const ask = async <T>(how: Ways<T>): Promise<T> =>
+      await this.#ask(key.run, coordinators, AbortSignal.timeout(deliverMs), {
+        here: (run, self) => {
+          run.checkHolds(key, self);
+          return how.here(this.#runs.scratchpad(key.run));
+        },
+        there: how.there,
+      });
+    return {
+      list: () =>
+        ask({
+          here: (pad) => pad.list(),
+          there: async (machine) =>
+            (await (await this.#team.call(machine, 'scratch.list', key, { deadlineMs: askMs })).result).files,
+        }),
+      get: (path) =>
+        ask({
+          here: async (pad) => Readable.from(await pad.read(path)),
+          there: async (machine) => {
+            const call = await this.#team.call(machine, 'scratch.get', { ...key, path }, { deadlineMs: deliverMs });
+            return Readable.from(call.source(streams.output));
+          },
+        }),
+      put: async (file, bytes) => {
+        // Its bytes come once: they go to whoever answered last.
+        const machine = this.#last.get(key.run) ?? coordinators[0] ?? this.#team.self().id;
+        if (machine === this.#team.self().id) {
+          this.#runs.hosted(key.run).checkHolds(key, machine);
+          await this.#runs.scratchpad(key.run).write(file, bytes as AsyncIterable<Uint8Array>);
+          return;
+        }
         const call = await this.#team.call(machine, 'scratch.put', { ...key, ...file }, { deadlineMs: deliverMs });
         const sink = call.sink(streams.input);
-        for await (const chunk of bytes()) await Promise.race([sink.writeAll(chunk), call.result]);
+        for await (const chunk of bytes as AsyncIterable<Uint8Array>) {
+          await Promise.race([sink.writeAll(chunk), call.result]);
+        }
         sink.end();
         await call.result;
       },
-    });
+    };
   }
 
   async #ask<T>(

@@ -2,26 +2,30 @@ import { NiiaError } from '../../shared/errors.ts';
 import type { AttemptKey, AttemptReport, Kept, Outcome } from '../../shared/protocol/attempt-methods.ts';
 import type { RunInfo, RunStatus } from '../../shared/protocol/run-methods.ts';
 import type { Log } from '../home/log.ts';
-import { AttemptCalls } from './attempt-calls.ts';
-import type { Attempt, Intention, Placed, View } from './core/decide.ts';
-import { decide } from './core/decide.ts';
+import type { Answer, Ask, CallResult, Coordinator, CoordinatorOutput } from './core/coordinator.ts';
+import type { Attempt } from './core/decide.ts';
 import type { ReplicaMessage } from './core/messages.ts';
 import { isOver } from './core/next-attempt.ts';
-import type { MachineRef, StoredRecord, Undated } from './core/records.ts';
-import type { Replica, ReplicaOutput, Save } from './core/replica.ts';
+import type { MachineRef, StoredRecord } from './core/records.ts';
+import type { Save } from './core/replica.ts';
 import type { RunState } from './core/state.ts';
-import { fold } from './core/state.ts';
+import { foldAll } from './core/state.ts';
 import { runInfo, runStatus } from './core/status.ts';
+
+/** Asks machines to carry out attempts, or to end them. */
+export interface AttemptMachines {
+  begin(machine: MachineRef, state: RunState, attempt: Attempt): Promise<AttemptReport>;
+  end(machine: MachineRef, key: AttemptKey, why: 'cancelled' | 'fenced'): Promise<{ kept: Kept }>;
+}
 
 export interface HostedRunOptions {
   run: string;
   /** This machine's id. */
   self: string;
-  /** A replica as it is on disk; made again after a save failed. */
-  replica: () => Promise<Replica>;
+  /** The coordinator as it is on disk; made again after a save failed. */
+  load: () => Promise<Coordinator>;
   save: (save: Save) => Promise<void>;
   send: (to: string, message: ReplicaMessage) => void;
-  team: TeamView;
   machines: AttemptMachines;
   /** It counts sleep, milliseconds. */
   now: () => number;
@@ -30,59 +34,34 @@ export interface HostedRunOptions {
   log: Log;
 }
 
-/** What is known of machines now. */
-export interface TeamView {
-  online(machine: string): boolean;
-  place(choice: Parameters<View['place']>[0], load: ReadonlyMap<string, number>, state: RunState): Placed;
-}
-
-/** Asks machines to carry out attempts, or to end them. */
-export interface AttemptMachines {
-  begin(machine: MachineRef, state: RunState, attempt: Attempt): Promise<AttemptReport>;
-  end(machine: MachineRef, key: AttemptKey, why: 'cancelled' | 'fenced'): Promise<{ kept: Kept }>;
-}
-
-/** A change of the run that somebody asked for, made once this machine may act and nothing else is under way. */
-interface Wish {
-  /** The record for it, or null where there is nothing to do; throws where it must not be. */
-  record: (state: RunState) => Undated | null;
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
-interface Heard {
-  at: number;
-  report: AttemptReport;
-}
-
-/** How long the renewals of an attempt may be away before it counts as lost, in renewals. */
-const missesShown = 3;
-/** How long the coordinator of a run that is over goes on to tell its standbys. */
+/** How long a run that is over goes on to tell its standbys. */
 const lingerMs = 60_000;
 /** After a save failed (a full disk), milliseconds. */
 const againMs = 2_000;
 /** The longest time between two looks. */
 const longestWaitMs = 5_000;
+/** Errors of a call after which it may or may not have been done, and is tried again. */
+const uncertain = ['offline', 'link_lost', 'timeout', 'busy', 'cancelled', 'outcome_unknown', 'daemon_not_running'];
+const nobody = { report: () => undefined, silent: () => false };
+
+type Input = (coordinator: Coordinator, now: number) => void;
+interface Asking {
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+}
 
 /**
- * One run on one machine that has its journal: as its coordinator, or standing by. All that happens goes through one
- * loop: messages and wishes come in, what the replica wants saved is saved, records that count are folded in, and where
- * this machine coordinates, what there is to do is decided from them.
+ * One run on one machine that has its journal: drives its coordinator, which decides, and does what that says. All goes
+ * through one loop: what came in goes in, what has to be on disk is put there, and then everything else leaves.
  */
 export class HostedRun {
   readonly #o: HostedRunOptions;
-  readonly #calls: AttemptCalls;
-  readonly #heard = new Map<string, Heard>();
-  readonly #appliedAt = new Map<number, number>();
   readonly #records: Array<{ index: number; record: StoredRecord }> = [];
-  #replica: Replica | undefined;
-  #state: RunState | undefined;
-  #inbox: Array<{ from: string; message: ReplicaMessage }> = [];
-  #wishes: Wish[] = [];
-  /** Wishes whose records are on their way, by index. */
-  readonly #proposed = new Map<number, Wish>();
-  #started: number | undefined;
-  #startedTerm = 0;
+  readonly #asking = new Map<number, Asking>();
+  #coordinator: Coordinator | undefined;
+  /** Of a run that is over and was taken from disk. */
+  #restored: RunState | undefined;
+  #inputs: Input[] = [];
   #working = false;
   #again = false;
   #closed = false;
@@ -91,37 +70,35 @@ export class HostedRun {
 
   constructor(options: HostedRunOptions) {
     this.#o = options;
-    this.#calls = new AttemptCalls(options.now, () => this.wake());
     this.#lingerUntil = options.now() + lingerMs;
   }
 
-  /** Begins with a replica that is new, or takes up what is on disk; records that count are known when it resolves. */
-  async open(replica?: Replica): Promise<void> {
-    this.#replica = replica ?? (await this.#o.replica());
+  /** Begins with a coordinator that is new, or takes up what is on disk; what counts is known when it resolves. */
+  async open(coordinator?: Coordinator): Promise<void> {
+    this.#coordinator = coordinator ?? (await this.#o.load());
     await this.#loop();
   }
 
   /** Of a run that is over, all of its records: it rests until another voter asks. */
   restore(records: readonly StoredRecord[]): void {
-    for (const [at, record] of records.entries()) this.#apply({ index: at + 1, record });
+    this.#restored = foldAll(records);
+    this.#records.push(...records.map((record, at) => ({ index: at + 1, record })));
     this.#lingerUntil = Number.NEGATIVE_INFINITY;
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    const error = new NiiaError('busy', 'this daemon stops');
-    for (const wish of [...this.#wishes.splice(0), ...this.#proposed.values()]) wish.reject(error);
-    this.#proposed.clear();
+    this.#failAll(new NiiaError('busy', 'this daemon stops'));
   }
 
   /** Undefined before its first record counts here. */
   get state(): RunState | undefined {
-    return this.#state;
+    return this.#coordinator?.state ?? this.#restored;
   }
 
   get isOver(): boolean {
-    return this.#state !== undefined && isOver(this.#state);
+    return this.state !== undefined && isOver(this.state);
   }
 
   /** The records that count, in order, the first number 1. */
@@ -130,123 +107,90 @@ export class HostedRun {
   }
 
   get isCoordinator(): boolean {
-    return this.#replica?.mayAct(this.#o.now()) ?? false;
-  }
-
-  /** The machine that coordinates it as far as this one knows. */
-  get leader(): string | null {
-    return this.#replica?.leader ?? null;
+    return this.#coordinator?.mayAct(this.#o.now()) ?? false;
   }
 
   info(): RunInfo | undefined {
-    return this.#state && runInfo(this.#state);
+    return this.state && runInfo(this.state);
   }
 
   status(): RunStatus | undefined {
-    return (
-      this.#state &&
-      runStatus(this.#state, {
-        report: (attempt) => this.#heard.get(keyOf(attempt))?.report,
-        silent: (attempt) => this.#isSilent(attempt),
-      })
-    );
+    return this.state && runStatus(this.state, this.#coordinator?.observed(this.#o.now()) ?? nobody);
   }
 
   /** A message of another voter. */
   receive(from: string, message: ReplicaMessage): void {
-    this.#inbox.push({ from, message });
     this.#lingerUntil = this.#o.now() + lingerMs;
-    this.wake();
+    this.#put((coordinator, now) => coordinator.receive(from, message, now));
   }
 
-  /** Something may be different: a machine came or went, a call came back. */
+  /** Something may be different: a machine came or went. */
   wake(): void {
     if (this.#closed) return;
     this.#again = true;
     if (!this.#working) void this.#loop();
   }
 
-  /** Makes a change; resolves once it counts. Rejects with `busy`, and the coordinator as hint, where another has to make it. */
-  async change(record: Wish['record']): Promise<void> {
-    if (this.#closed) throw this.#notHere();
-    const made = new Promise<void>((resolve, reject) => {
-      this.#wishes.push({ record, resolve, reject });
-    });
-    this.wake();
-    await made;
-  }
-
   /** From the machine `from`: its attempt is alive. Throws `fenced` where it is not the present one. */
-  async renew(key: AttemptKey, report: AttemptReport, from: string): Promise<void> {
-    this.checkHolds(key, from);
-    const worker = this.#mine(this.#acting(), key, from);
-    if (report.submitted && !worker.submitted) {
-      // Counts before the machine hears that it may go on: whoever takes over must know that it may have been prompted.
-      await this.change((now) => {
-        const present = this.#mine(now, key, from);
-        if (!present.active) throw fenced(key);
-        return present.submitted ? null : { kind: 'submitted', worker: key.worker, epoch: key.epoch };
-      });
-    }
-    this.#acting();
-    this.#heard.set(keyOf(key), { at: this.#o.now(), report });
+  async renew({ worker, epoch }: AttemptKey, report: AttemptReport, from: string): Promise<void> {
+    this.checkHolds({ worker, epoch }, from);
+    await this.#ask({ is: 'renew', attempt: { worker, epoch }, report });
     this.#o.changed();
-    this.wake();
   }
 
   /** From the machine `from`: how its attempt ended. Resolves once it stands in the journal; a repeat changes nothing. */
-  async deliver(key: AttemptKey, outcome: Outcome, text: string, from: string): Promise<void> {
+  async deliver({ worker, epoch }: AttemptKey, outcome: Outcome, text: string, from: string): Promise<void> {
+    const attempt = { worker, epoch };
     // Of a run that is over nothing more is taken, whoever coordinated it.
-    if (this.#state && isOver(this.#state) && this.#mine(this.#state, key, from).delivered.has(key.epoch)) return;
-    this.checkHolds(key, from, 'or delivered');
-    await this.change((state) => {
-      const worker = this.#mine(state, key, from);
-      if (worker.delivered.has(key.epoch)) return null;
-      const { machine } = worker;
-      if (!worker.active || !machine) throw fenced(key);
-      const { kept, durationMs } = outcome;
-      const which = { worker: key.worker, epoch: key.epoch, kept, machine, durationMs };
-      if (outcome.is === 'succeeded') {
-        return { kind: 'commit', ...which, output: { text, json: outcome.json, files: outcome.files } };
-      }
-      const { reason, why, submitted } = outcome;
-      return { kind: 'failed', ...which, reason, why, submitted, final: false };
-    });
+    if (this.isOver && this.state?.workers.get(worker)?.delivered.has(epoch)) return;
+    this.checkHolds(attempt, from, 'or delivered');
+    await this.#ask({ is: 'deliver', attempt, outcome, text });
+  }
+
+  async cancel(): Promise<void> {
+    if (this.isOver) return;
+    await this.#ask({ is: 'cancel' });
+  }
+
+  async resume(worker: string | null, decision: 'rerun' | 'skip' | 'fail' | null): Promise<void> {
+    await this.#ask({ is: 'resume', worker, decision });
   }
 
   /** Throws `fenced` unless the attempt is the present one of `from`, and goes on (or brought its outcome before). */
-  checkHolds(key: AttemptKey, from: string, orDelivered?: 'or delivered'): void {
-    if (this.#state && isOver(this.#state)) throw fenced(key);
-    const { active, delivered } = this.#mine(this.#acting(), key, from);
-    if (!active && !(orDelivered && delivered.has(key.epoch))) throw fenced(key);
+  checkHolds({ worker: name, epoch }: Attempt, from: string, orDelivered?: 'or delivered'): void {
+    if (this.isOver) throw fenced({ worker: name, epoch });
+    if (!this.isCoordinator) throw this.#notHere(this.#coordinator?.leader ?? null);
+    const worker = this.state?.workers.get(name);
+    const delivered = orDelivered !== undefined && worker?.delivered.has(epoch);
+    const present = worker?.active && worker.epoch === epoch && worker.machine?.id === from;
+    if (!present && !delivered) throw fenced({ worker: name, epoch });
   }
 
-  #mine(state: RunState, key: AttemptKey, from: string) {
-    const worker = state.workers.get(key.worker);
-    if (!worker || worker.epoch !== key.epoch || worker.machine?.id !== from) throw fenced(key);
-    return worker;
+  #put(input: Input): void {
+    this.#inputs.push(input);
+    this.wake();
   }
 
-  #acting(): RunState {
-    if (!this.#state || !this.isCoordinator) throw this.#notHere();
-    return this.#state;
+  async #ask(ask: Ask): Promise<void> {
+    if (this.#closed) throw this.#notHere(null);
+    const answer = await new Promise<Answer>((resolve, reject) => {
+      this.#put((coordinator, now) => this.#asking.set(coordinator.ask(ask, now), { resolve, reject }));
+    });
+    switch (answer.is) {
+      case 'ok':
+        return;
+      case 'fenced':
+        throw 'attempt' in ask ? fenced(ask.attempt) : new NiiaError('fenced', 'it is over');
+      case 'busy':
+        throw this.#notHere(answer.coordinator);
+      case 'refused':
+        throw new NiiaError('fenced', answer.why, `See: niia run status ${this.#o.run}`);
+    }
   }
 
-  #notHere(): NiiaError {
-    const leader = this.leader;
-    return new NiiaError(
-      'busy',
-      `the run ${this.#o.run} is not coordinated by this machine now`,
-      leader === null || leader === this.#o.self ? undefined : leader,
-    );
-  }
-
-  #isSilent({ worker, epoch }: Attempt): boolean {
-    const state = this.#state?.workers.get(worker);
-    if (!state?.machine) return false;
-    if (!this.#o.team.online(state.machine.id)) return true;
-    const heard = this.#heard.get(keyOf({ worker, epoch }));
-    return heard !== undefined && this.#o.now() > heard.at + missesShown * state.definition.lease.renewMs;
+  #notHere(coordinator: string | null): NiiaError {
+    const hint = coordinator === null || coordinator === this.#o.self ? undefined : coordinator;
+    return new NiiaError('busy', `the run ${this.#o.run} is not coordinated by this machine now`, hint);
   }
 
   async #loop(): Promise<void> {
@@ -262,7 +206,7 @@ export class HostedRun {
     } catch (error) {
       this.#o.log.error('a run cannot go on for now', { run: this.#o.run, error });
       this.#failAll(NiiaError.from(error));
-      this.#replica = undefined;
+      this.#coordinator = undefined;
       wakeAt = this.#o.now() + againMs;
     } finally {
       this.#working = false;
@@ -270,141 +214,75 @@ export class HostedRun {
     if (this.#closed || wakeAt === Number.POSITIVE_INFINITY) return;
     const ms = Math.min(longestWaitMs, Math.max(0, wakeAt - this.#o.now()));
     this.#timer = setTimeout(() => this.wake(), ms);
-    this.#timer.unref();
   }
 
   /** One look at everything; gives when the next is due. */
   async #turn(): Promise<number> {
-    const replica = (this.#replica ??= await this.#o.replica());
-    for (const { from, message } of this.#inbox.splice(0)) replica.receive(from, message, this.#o.now());
-    if (!this.#rests()) replica.tick(this.#o.now());
-    await this.#settle(replica);
-    const until = this.#act(replica);
-    await this.#settle(replica);
-    if (!replica.isLeader) this.#failAll(this.#notHere());
-    return this.#rests() ? Number.POSITIVE_INFINITY : Math.min(replica.wakeAt, until);
+    if (this.#rests()) {
+      this.#failAll(this.#notHere(null));
+      return Number.POSITIVE_INFINITY;
+    }
+    this.#coordinator ??= await this.#o.load();
+    const coordinator = this.#coordinator;
+    for (const input of this.#inputs.splice(0)) input(coordinator, this.#o.now());
+    coordinator.tick(this.#o.now());
+    const out = coordinator.take(this.#o.now());
+    if (out.save) await this.#o.save(out.save);
+    this.#leave(out);
+    return out.wakeAt;
   }
 
-  /** It is over, and whoever stands by has had time to hear of it. */
-  #rests(): boolean {
-    if (!this.#state || !isOver(this.#state)) return false;
-    const toEnd = [...this.#state.workers.values()].some(({ abandoned }) => abandoned.length > 0);
-    return !toEnd && this.#o.now() > this.#lingerUntil;
-  }
-
-  /** Saves and sends what the replica has to, and folds in what counts. */
-  async #settle(replica: Replica): Promise<void> {
-    const { save, messages, committed } = replica.take();
-    if (save) await this.#o.save(save);
+  /** What the journal's being on disk allows. */
+  #leave({ messages, calls, answers, committed }: CoordinatorOutput): void {
     for (const { to, message } of messages) this.#o.send(to, message);
-    for (const one of committed) this.#apply(one);
-    if (committed.length > 0) this.#o.changed();
+    for (const one of committed) {
+      // One that was made again tells everything again.
+      if (one.index === this.#records.length + 1) this.#records.push(one);
+    }
+    for (const { id, answer } of answers) {
+      this.#asking.get(id)?.resolve(answer);
+      this.#asking.delete(id);
+    }
+    for (const call of calls) void this.#call(call);
+    if (committed.length === 0) return;
+    if (this.isOver) this.#lingerUntil = this.#o.now() + lingerMs;
+    this.#o.changed();
   }
 
-  #apply({ index, record }: ReplicaOutput['committed'][number]): void {
-    // A replica made again tells everything again.
-    if (index <= (this.#state?.index ?? 0)) return;
-    this.#state = fold(this.#state, index, record);
-    this.#records.push({ index, record });
-    this.#appliedAt.set(index, this.#o.now());
-    if (isOver(this.#state)) this.#lingerUntil = this.#o.now() + lingerMs;
-    this.#proposed.get(index)?.resolve();
-    this.#proposed.delete(index);
+  async #call(call: CoordinatorOutput['calls'][number]): Promise<void> {
+    const result = await this.#carryOut(call);
+    this.#put((coordinator, now) => coordinator.called(call, result, now));
   }
 
-  /** What a coordinator does; gives when it wants to look again. */
-  #act(replica: Replica): number {
-    const now = this.#o.now();
-    const state = this.#state;
-    if (!state || !replica.mayAct(now)) return Number.POSITIVE_INFINITY;
-    if (this.#started === undefined || this.#startedTerm !== replica.term) {
-      this.#started = now;
-      this.#startedTerm = replica.term;
-      this.#heard.clear();
-      this.#calls.forget();
-    }
-    if (this.#wishes.length > 0) {
-      this.#fulfil(replica, state, now);
-      return now;
-    }
-    let until = Number.POSITIVE_INFINITY;
-    const records: StoredRecord[] = [];
-    for (const intention of decide(state, this.#view(now, this.#started))) {
-      if (intention.do === 'append') records.push(dated(intention.record));
-      else if (intention.do === 'wait') until = Math.min(until, intention.until);
-      else this.#call(intention, state);
-    }
-    if (records.length > 0) {
-      replica.propose(records, now);
-      return now;
-    }
-    return until;
-  }
-
-  /** The first wish that leads to a record; the others come after it counts. */
-  #fulfil(replica: Replica, state: RunState, now: number): void {
-    for (let wish = this.#wishes.shift(); wish; wish = this.#wishes.shift()) {
-      try {
-        const record = wish.record(state);
-        if (record === null) {
-          wish.resolve();
-          continue;
-        }
-        this.#proposed.set(replica.propose([dated(record)], now), wish);
-        return;
-      } catch (error) {
-        wish.reject(error);
+  async #carryOut(call: CoordinatorOutput['calls'][number]): Promise<CallResult> {
+    const { attempt, machine } = call;
+    try {
+      if (call.do === 'end') {
+        const { kept } = await this.#o.machines.end(machine, { run: this.#o.run, ...attempt }, call.why);
+        return { is: 'done', kept };
       }
+      if (this.state) await this.#o.machines.begin(machine, this.state, attempt);
+      return { is: 'done' };
+    } catch (thrown) {
+      const error = NiiaError.from(thrown);
+      return uncertain.includes(error.code) ? { is: 'failed' } : { is: 'refused', why: error.message };
     }
   }
 
-  #view(now: number, started: number): View {
-    return {
-      ...{ now, started },
-      appliedAt: (index) => Math.max(started, this.#appliedAt.get(index) ?? started),
-      heard: (attempt) => this.#heard.get(keyOf(attempt))?.at,
-      begin: (attempt) => this.#calls.state('begin', attempt),
-      end: (attempt) => this.#calls.state('end', attempt),
-      online: (machine) => this.#o.team.online(machine),
-      place: (choice, load) =>
-        this.#state ? this.#o.team.place(choice, load, this.#state) : { none: 'the run is not known' },
-    };
-  }
-
-  #call(intention: Extract<Intention, { do: 'begin' | 'end' }>, state: RunState): void {
-    const { attempt, machine } = intention;
-    if (intention.do === 'begin') {
-      this.#calls.begin(attempt, () => this.#o.machines.begin(machine, state, attempt));
-      return;
-    }
-    const { why } = intention;
-    const key = { run: this.#o.run, ...attempt };
-    this.#calls.end(
-      attempt,
-      () => this.#o.machines.end(machine, key, why),
-      (kept) =>
-        this.change((now) => {
-          const worker = now.workers.get(attempt.worker);
-          const open = worker?.abandoned.some(({ epoch }) => epoch === attempt.epoch);
-          return open ? { kind: 'fenced', ...attempt, machine, kept } : null;
-        }),
-    );
+  /** It is over, and whoever stands by has had time to hear of it, and whose work was given up. */
+  #rests(): boolean {
+    const { state } = this;
+    if (!state || !isOver(state) || this.#o.now() <= this.#lingerUntil) return false;
+    return this.#restored !== undefined || [...state.workers.values()].every(({ abandoned }) => abandoned.length === 0);
   }
 
   #failAll(error: NiiaError): void {
-    for (const wish of [...this.#wishes.splice(0), ...this.#proposed.values()]) wish.reject(error);
-    this.#proposed.clear();
+    this.#inputs = [];
+    for (const { reject } of this.#asking.values()) reject(error);
+    this.#asking.clear();
   }
 }
 
-function dated(record: Undated): StoredRecord {
-  return { ...record, at: new Date().toISOString() };
-}
-
-function keyOf({ worker, epoch }: Attempt): string {
-  return `${epoch} ${worker}`;
-}
-
-function fenced({ worker, epoch }: AttemptKey): NiiaError {
+function fenced({ worker, epoch }: Attempt): NiiaError {
   return new NiiaError('fenced', `epoch ${epoch} of ${worker} is not the present one any more`);
 }

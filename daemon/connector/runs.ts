@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as v from 'valibot';
 import type { RunDefinition } from '../../shared/connector/definition.ts';
 import { place } from '../../shared/connector/placement.ts';
 import { readConnector } from '../../shared/connector/reader.ts';
@@ -17,10 +16,11 @@ import type { CallOptions } from '../../shared/rpc/peer.ts';
 import { bootMs } from '../home/boot-clock.ts';
 import type { Home } from '../home/home.ts';
 import { Log } from '../home/log.ts';
+import type { Surroundings } from './core/coordinator.ts';
+import { Coordinator } from './core/coordinator.ts';
 import type { Attempt, Placed } from './core/decide.ts';
 import type { ReplicaMessage } from './core/messages.ts';
 import type { MachineRef, StoredRecord, VoterInfo } from './core/records.ts';
-import { Replica } from './core/replica.ts';
 import type { RunState } from './core/state.ts';
 import { Hooks } from './hooks.ts';
 import type { AttemptMachines } from './hosted-run.ts';
@@ -48,8 +48,8 @@ export interface RunTeam {
 
 /** This machine's own attempts. */
 export interface AttemptsHere {
-  begin(spec: AttemptSpec, prompt: string): Promise<AttemptReport>;
-  end(key: AttemptKey, why: 'cancelled' | 'fenced'): Promise<{ kept: Kept }>;
+  begin(spec: AttemptSpec, prompt: Uint8Array): Promise<AttemptReport>;
+  end(key: AttemptKey, why: 'cancelled' | 'fenced'): Promise<Kept>;
   lacks(programs: readonly string[]): Promise<string[]>;
 }
 
@@ -134,9 +134,9 @@ export class Runs {
     const begun: StoredRecord = { kind: 'begun', at: now(), run, definition, voters, startedBy: self.name };
     const path = this.#o.home.folder('runs', run);
     const journal = await Journal.open(path);
-    const replica = Replica.found(this.#replicaOptions(), begun);
     const hosted = this.#host(run, journal);
-    await hosted.run.open(replica);
+    const coordinator = Coordinator.found(this.#surroundings(hosted), begun, bootMs());
+    await hosted.run.open(coordinator);
     if (await this.#counts(hosted)) return run;
     // Nobody has been promised anything: it never began.
     this.#hosted.delete(run);
@@ -245,35 +245,30 @@ export class Runs {
 
   #host(run: string, journal: Journal): Hosted {
     const path = this.#o.home.path('runs', run);
-    const watchers = new Set<() => void>();
     const hosted: Hosted = {
       run: new HostedRun({
         ...{ run, self: this.#o.team.self().id, now: bootMs, log: new Log('run') },
-        replica: async () => {
+        load: async () => {
           await journal.reload();
-          return new Replica({ ...this.#replicaOptions(), saved: journal.saved });
+          return Coordinator.load(this.#surroundings(hosted), journal.saved, bootMs());
         },
         save: (save) => journal.save(save),
         send: (to, message) => void this.#send(run, to, message),
-        team: {
-          online: (machine) => this.#o.team.list().some(({ id, online }) => id === machine && online),
-          place: (choice, load, state) => this.#place(choice, load, state),
-        },
         machines: this.#machines(),
         changed: () => this.#changed(hosted, path),
       }),
       scratchpad: new Scratchpad(join(path, 'scratchpad')),
-      ...{ hooks: undefined, watchers },
+      ...{ hooks: undefined, watchers: new Set() },
     };
     this.#hosted.set(run, hosted);
     return hosted;
   }
 
-  #replicaOptions() {
-    const self = this.#o.team.self().id;
+  #surroundings(hosted: Hosted): Surroundings {
     return {
-      ...{ self, now: bootMs(), random: Math.random },
-      termRecord: (term: number): StoredRecord => ({ kind: 'term', at: now(), term, coordinator: self }),
+      ...{ self: this.#o.team.self().id, random: Math.random, date: now },
+      online: (machine) => this.#o.team.list().some(({ id, online }) => id === machine && online),
+      place: (choice, load) => this.#place(choice, load, hosted.run.state?.definition),
     };
   }
 
@@ -304,14 +299,18 @@ export class Runs {
     if (run.isOver) hosted.hooks.end();
   }
 
-  #place(choice: Parameters<typeof place>[0], load: ReadonlyMap<string, number>, state: RunState): Placed {
+  #place(
+    choice: Parameters<typeof place>[0],
+    load: ReadonlyMap<string, number>,
+    definition: RunDefinition | undefined,
+  ): Placed {
     const has = choice?.by === 'labels' ? choice.has : [];
     const machines = this.#o.team.list().map((machine) => {
       const lacks = has.length === 0 || !machine.online ? [] : this.#programs.lacks(machine.id, has);
       // Not before it is known: it is asked now.
       return lacks === undefined ? { ...machine, lacks: has } : { ...machine, lacks };
     });
-    const placed = place(choice, machines, load, state.definition.machines);
+    const placed = place(choice, machines, load, definition?.machines);
     if ('none' in placed) return placed;
     const { id, name } = placed.machine;
     return { machine: { id, name } };
@@ -330,13 +329,11 @@ export class Runs {
         const { spec, prompt } = this.#attempt(state, attempt);
         if (machine.id === team.self().id) return await attempts.begin(spec, prompt);
         const call = await team.call(machine.id, 'attempt.begin', spec, { deadlineMs: callMs });
-        const sink = call.sink(streams.input);
-        await sink.writeAll(Buffer.from(prompt));
-        sink.end();
+        await sendStream(call, prompt);
         return await call.result;
       },
       end: async (machine, key, why) => {
-        if (machine.id === team.self().id) return await attempts.end(key, why);
+        if (machine.id === team.self().id) return { kept: await attempts.end(key, why) };
         const call = await team.call(machine.id, 'attempt.end', { ...key, why }, { deadlineMs: 4 * callMs });
         return await call.result;
       },
@@ -344,7 +341,7 @@ export class Runs {
   }
 
   /** What its machine has to know. */
-  #attempt(state: RunState, { worker: name, epoch }: Attempt): { spec: AttemptSpec; prompt: string } {
+  #attempt(state: RunState, { worker: name, epoch }: Attempt): { spec: AttemptSpec; prompt: Uint8Array } {
     const worker = state.workers.get(name);
     const placement = worker?.definition.placements[worker.placement];
     if (!worker || !placement) throw new NiiaError('internal', `the run ${state.run} has no worker ${name}`);
@@ -362,16 +359,16 @@ export class Runs {
         folder: definition.folder,
         ...{ model: placement.model, environment, output, check, lease, limits },
       },
-      prompt: render(prompt, { worker: name, inputs: definition.inputs, outputs: Object.fromEntries(outputs) }),
+      prompt: Buffer.from(
+        render(prompt, { worker: name, inputs: definition.inputs, outputs: Object.fromEntries(outputs) }),
+      ),
     };
   }
 
   async #send(run: string, to: string, message: ReplicaMessage): Promise<void> {
     try {
       const call = await this.#o.team.call(to, 'run.replicate', { run }, { deadlineMs: replicateMs });
-      const sink = call.sink(streams.input);
-      await sink.writeAll(Buffer.from(JSON.stringify(message)));
-      sink.end();
+      await sendStream(call, Buffer.from(JSON.stringify(message)));
       await call.result;
     } catch (error) {
       // It is sent again in other words: a lost message is nothing that the replicas do not know.
@@ -402,6 +399,16 @@ export class Runs {
       rmSync(join(root, name), { recursive: true, force: true });
     }
   }
+}
+
+/** Sends `bytes` on the input stream of a call. The answer may come before all is sent: that it is refused. */
+export async function sendStream(
+  call: Pick<TypedCall<MethodName>, 'sink' | 'result'>,
+  bytes: Uint8Array,
+): Promise<void> {
+  const sink = call.sink(streams.input);
+  await Promise.race([sink.writeAll(bytes), call.result]);
+  sink.end();
 }
 
 export function noSuchRun(run: string): NiiaError {

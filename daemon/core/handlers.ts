@@ -6,6 +6,7 @@ import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.t
 import type { Principal } from '../../shared/rpc/call.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import type { Attempts } from '../connector/attempts/attempts.ts';
+import type { Runs } from '../connector/runs.ts';
 import { examine } from '../doctor/doctor.ts';
 import type { Copies } from '../files/copies.ts';
 import type { ConfigStore } from '../home/config.ts';
@@ -24,6 +25,7 @@ import { mayListen } from './listen-address.ts';
 import type { Machines } from './machines.ts';
 import type { Membership } from './membership.ts';
 import type { Network } from './network.ts';
+import { runHandlers } from './run-handlers.ts';
 import { wakeHandlers } from './wake-handlers.ts';
 import type { Changes } from './watch.ts';
 
@@ -43,6 +45,7 @@ export interface HandlersOptions {
   upgrades: Upgrades;
   copies: Copies;
   attempts: Attempts;
+  runs: Runs;
   config: ConfigStore;
   report: () => MachineReport;
   reportChanges: Changes;
@@ -80,6 +83,7 @@ export function daemonHandlers(o: HandlersOptions): Handlers<DaemonMethod, Princ
     'copy.put': (call, asker) => o.copies.put(call, asker),
     'copy.get': (call, asker) => o.copies.get(call, asker),
     ...attemptHandlers(o),
+    ...runHandlers(o.runs, () => o.self),
     ...wakeHandlers(o),
     'config.get': ({ params }) => ({ config: show(o.config, params.key) }),
     'config.set': async ({ params }) => {

@@ -3,10 +3,14 @@ import type { Server } from 'node:net';
 import { NiiaError } from '../../shared/errors.ts';
 import type { DaemonStatus, MachineReport } from '../../shared/protocol/shapes.ts';
 import type { IncomingCall, Principal } from '../../shared/rpc/call.ts';
+import { typedCall } from '../../shared/rpc/client.ts';
 import { Peer } from '../../shared/rpc/peer.ts';
 import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { Attempts } from '../connector/attempts/attempts.ts';
+import { Coordinators } from '../connector/coordinator-client.ts';
+import type { RunTeam } from '../connector/runs.ts';
+import { Runs } from '../connector/runs.ts';
 import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
 import { ConfigStore } from '../home/config.ts';
@@ -43,6 +47,9 @@ import { Router } from './router.ts';
 import { SessionSockets } from './session-sockets.ts';
 import { Sessions } from './sessions.ts';
 import { Changes } from './watch.ts';
+
+/** How long a call of a run waits for the link to a machine: it is made again soon. */
+const runPatienceMs = 2_000;
 
 export interface DaemonOptions {
   home: Home;
@@ -104,6 +111,7 @@ class Daemon {
   readonly #policies: ApprovalPolicies;
   readonly #sessionSockets: SessionSockets;
   readonly #attempts: Attempts;
+  readonly #runs: Runs;
   readonly #reportChanges = new Changes();
   readonly #startedAt = new Date().toISOString();
   readonly #local = new Set<Peer>();
@@ -179,7 +187,17 @@ class Daemon {
       ...{ servers: this.#servers, machine, log: new Log('session-sockets') },
       serve: (call, principal) => this.#router.serve(call, principal),
     });
-    this.#attempts = new Attempts({ home, servers: this.#servers, machine, log: new Log('attempts') });
+    const runTeam = this.#runTeam();
+    this.#attempts = new Attempts({
+      ...{ home, servers: this.#servers, machine, log: new Log('attempts') },
+      scratchpad: (key, coordinators) => coordinatorsOfRuns.scratchpad(key, coordinators),
+    });
+    this.#runs = new Runs({
+      ...{ home, team: runTeam, attempts: this.#attempts, log: new Log('runs') },
+      secret: (name) => process.env[name],
+    });
+    const coordinatorsOfRuns = new Coordinators(this.#runs, runTeam);
+    this.#attempts.coordinator = coordinatorsOfRuns;
     this.#router = new Router({
       self: this.#identity.id,
       machines: this.#machines,
@@ -196,6 +214,7 @@ class Daemon {
         upgrades: this.#upgrades,
         copies: new Copies(home),
         attempts: this.#attempts,
+        runs: this.#runs,
         config: this.#config,
         report: () => this.#report(),
         reportChanges: this.#reportChanges,
@@ -230,6 +249,7 @@ class Daemon {
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     this.#upgrades.start();
     this.#keeper.start();
+    await this.#runs.open();
     this.#attempts.resume();
     await this.#stopped;
     await this.#close(server);
@@ -294,6 +314,18 @@ class Daemon {
     return { kind: 'local', id: this.#identity.id, name, role: 'admin' };
   }
 
+  #runTeam(): RunTeam {
+    const machines = (): Machines => this.#machines;
+    return {
+      self: () => ({ id: this.#identity.id, name: this.#team.self?.name ?? this.#identity.name }),
+      list: () => machines().list(),
+      find: (machine) => machines().find(machine),
+      call: async (machine, method, params, options) =>
+        typedCall(await machines().peer(machines().find(machine), undefined, runPatienceMs), method, params, options),
+      onChange: (listener) => machines().changes.subscribe(listener),
+    };
+  }
+
   #report(): MachineReport {
     return {
       version,
@@ -350,6 +382,7 @@ class Daemon {
     this.#upgrades.close();
     this.#policies.close();
     this.#sessionSockets.close();
+    this.#runs.close();
     await this.#attempts.close();
     await this.#keeper.dismiss();
     this.#membership.close();

@@ -60,19 +60,11 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
       return {};
     },
     'run.cancel': async ({ params: { run } }) => {
-      await runs.hosted(run).change(({ ended, cancelled }) => (ended || cancelled ? null : { kind: 'cancelled' }));
+      await runs.hosted(run).cancel();
       return info(runs, run);
     },
-    'run.resume': async ({ params: { run, worker, decision = 'rerun' } }) => {
-      await runs.hosted(run).change((state) => {
-        const paused = [...state.workers.values()].filter((one) => one.paused !== null);
-        const meant = paused.filter(({ definition }) => worker === undefined || definition.name === worker);
-        if (meant.length === 0 && (worker !== undefined || state.paused === null)) {
-          const what = worker === undefined ? `the run ${run}` : `${worker} of ${run}`;
-          throw new NiiaError('fenced', `${what} does not wait for anybody`, `See: niia run status ${run}`);
-        }
-        return { kind: 'resumed', worker: worker ?? null, decision };
-      });
+    'run.resume': async ({ params: { run, worker = null, decision = null } }) => {
+      await runs.hosted(run).resume(worker, decision);
       return info(runs, run);
     },
     'run.renew': async ({ params: { report, ...key } }, asker) => {
@@ -102,7 +94,7 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
       return {};
     },
     'scratch.put': async ({ params: { run, worker, epoch, ...file }, source }, asker) => {
-      runs.hosted(run).checkHolds({ run, worker, epoch }, machineOf(asker));
+      runs.hosted(run).checkHolds({ worker, epoch }, machineOf(asker));
       if (file.size > scratchLimits.file)
         throw new NiiaError('too_large', `${file.path} is too large for a scratchpad`);
       await runs.scratchpad(run).write(file, source(streams.input));

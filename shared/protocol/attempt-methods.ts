@@ -21,7 +21,7 @@ export const attemptKeySchema = v.object({
 });
 export type AttemptKey = v.InferOutput<typeof attemptKeySchema>;
 
-/** All that a machine must know to carry out an attempt. Its prompt, in UTF-8, is the request's body. */
+/** All that a machine must know to carry out an attempt. Its prompt, in UTF-8, comes on stream `input`. */
 export const attemptSpecSchema = v.object({
   ...attemptKeySchema.entries,
   /** The first attempt is 1; it counts grants as epochs do, but per run of `retry`. */

@@ -31,6 +31,21 @@ function may(role: Role, method: MethodName, params: unknown = {}, settings: Con
 describe('what another machine may do here', () => {
   /** The least role for each method, as the documentation promises it; `null`: nobody from outside. */
   const promised: Record<MethodName, Role | null> = {
+    'run.start': 'operator',
+    'run.list': 'viewer',
+    'run.status': 'viewer',
+    'run.watch': 'viewer',
+    'run.logs': 'viewer',
+    'run.report': 'viewer',
+    'run.cancel': 'operator',
+    'run.resume': 'operator',
+    // Whose attempt it is, or who has a vote, is known where the run is.
+    'run.renew': 'viewer',
+    'run.deliver': 'viewer',
+    'run.replicate': 'operator',
+    'scratch.list': 'operator',
+    'scratch.get': 'operator',
+    'scratch.put': 'operator',
     'session.new': 'operator',
     'session.list': 'viewer',
     'session.watch': 'viewer',
