@@ -168,6 +168,6 @@ function exitCodeOf({ state }: RunStatus): number {
 }
 
 function logLine({ at, record }: { at: string; record: unknown }): string {
-  const { is, at: _, ...rest } = record as { is?: string; at?: string };
-  return `${at}  ${is ?? '?'}  ${printable(JSON.stringify(rest)).slice(0, 400)}\n`;
+  const { kind, at: _, ...rest } = record as { kind?: string; at?: string };
+  return `${at}  ${(kind ?? '?').padEnd(9)}  ${printable(JSON.stringify(rest)).slice(0, 400)}\n`;
 }
