@@ -220,7 +220,8 @@ describe('a run whose coordinator is killed', () => {
         await expect.poll(async () => (await status(a, run)).workers[0]?.state, soon).toBe('running');
         // The gateway is A's: the machines find each other without it.
         await a.killDaemon();
-        await expect.poll(async () => (await status(b, run)).coordinator, soon).not.toBe('A');
+        const byStandby = () => b.json<RunStatus>('run', 'status', run, '--machine', 'B');
+        await expect.poll(async () => (await byStandby()).coordinator, soon).not.toBe('A');
         const over = await ended(b, run);
         expect(over).toMatchObject({
           state: 'succeeded',

@@ -55,6 +55,8 @@ export async function teamRuns(daemon: DaemonClient): Promise<TeamRuns> {
  * `usage` where several are meant.
  */
 export async function findRun(daemon: DaemonClient, named: string | undefined): Promise<FoundRun> {
+  const here = named === undefined ? undefined : await runHere(daemon, named);
+  if (here) return here;
   const { runs, missing } = await teamRuns(daemon);
   const unasked = missing.map(({ machine, why }) => `${machine} (${why})`).join(', ');
   const note = unasked ? ` Not asked: ${unasked}.` : '';
@@ -71,6 +73,17 @@ export async function findRun(daemon: DaemonClient, named: string | undefined): 
   const hint = `See: niia run list.${note}`;
   if (!only) throw new NiiaError('no_such_run', `there is no run ${named}`, hint);
   throw new NiiaError('usage', `"${named}" may be any of: ${meant.map(({ run }) => run).join(', ')}`, hint);
+}
+
+/** The run of this id where this machine knows all of it, so that nobody else, who may be away, has to be asked. */
+async function runHere(daemon: DaemonClient, id: string): Promise<FoundRun | undefined> {
+  if (daemon.machine !== undefined) return undefined;
+  const { runs } = await daemon.query('run.list', {});
+  const run = runs.find((one) => one.run === id);
+  if (!run) return undefined;
+  const { machines } = await daemon.query('machine.list', {});
+  const coordinates = machines.some(({ self, name }) => self && name === run.coordinator);
+  return coordinates || run.endedAt !== null ? { ...run, at: undefined } : undefined;
 }
 
 /** With all outputs. */
