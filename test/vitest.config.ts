@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { fullTier } from './support/tier.ts';
 
 export default defineConfig({
   define: { NIIA_VERSION: JSON.stringify('0.0.0-test') },
   test: {
     root: new URL('..', import.meta.url).pathname,
+    tags: [{ name: 'full', description: 'Only in the long tier (npm run test:full).', skip: !fullTier }],
     projects: [
       {
         extends: true,
