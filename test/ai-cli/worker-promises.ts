@@ -71,7 +71,9 @@ export function workerPromises(worker: CliName): void {
       expect(stage.arrived('first[31m second last')).toBe(1);
     });
 
-    it('queues behind a turn, is refused with --no-queue, and types nothing for an id that it knows', { tags: 'full' }, async () => {
+    it('queues behind a turn, is refused with --no-queue, and types nothing for an id that it knows', {
+      tags: 'full',
+    }, async () => {
       const ask = (...args: string[]) => stage.run('prompt', '--session', 'w', ...args);
       expect((await ask('slow one', '--id', 'same')).code).toBe(0);
       expect((await ask('not now', '--no-queue')).code).toBe(9);
@@ -150,7 +152,9 @@ export function workerPromises(worker: CliName): void {
       );
     }
 
-    it('offers its model the tools of niia mcp, where it was started so, or its user has told it', { tags: 'full' }, async () => {
+    it('offers its model the tools of niia mcp, where it was started so, or its user has told it', {
+      tags: 'full',
+    }, async () => {
       if (worker === 'gemini') {
         const refused = await stage.run('new', '--worker', worker, '--cwd', stage.repo, '--mcp');
         expect([refused.code, refused.stderr]).toEqual([

@@ -60,29 +60,41 @@ describe('a machine', () => {
     });
   });
 
-  it('that was stopped stays stopped: by down, by SIGTERM, and by down just after a crash', async () => {
+  const stops: [string, (a: TestMachine) => Promise<unknown>][] = [
+    ['by down', (a) => a.ok('down')],
+    [
+      'by SIGTERM',
+      async (a) => {
+        const pid = a.daemonPid;
+        process.kill(pid, 'SIGTERM');
+        await expect.poll(() => isAlive(pid), soon).toBe(false);
+      },
+    ],
+  ];
+  const stopsAfterCrash: typeof stops = [
+    [
+      'by down just after a crash',
+      async (a) => {
+        await killAndWait(a.daemonPid);
+        await a.ok('down');
+      },
+    ],
+  ];
+  const staysStopped = async (_: string, stop: (a: TestMachine) => Promise<unknown>) => {
     await withTeam(['A'], async (a) => {
       await a.ok('new', '--', 'cat');
-      const stays = async () => {
-        // Longer than the first pause.
-        await new Promise((resolve) => setTimeout(resolve, 2_500));
-        expect((await a.run(['status'])).code).toBe(1);
-        await a.ok('up');
-      };
-      await a.ok('down');
-      await stays();
-      const pid = a.daemonPid;
-      process.kill(pid, 'SIGTERM');
-      await expect.poll(() => isAlive(pid), soon).toBe(false);
-      await stays();
-      await killAndWait(a.daemonPid);
-      await a.ok('down');
-      await stays();
+      await stop(a);
+      // Longer than the first pause.
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect((await a.run(['status'])).code).toBe(1);
+      await a.ok('up');
       expect((await status(a)).headless[0]?.sessions).toBe(1);
     });
-  });
+  };
+  it.each(stopsAfterCrash)('that was stopped %s stays stopped', staysStopped);
+  it.each(stops)('that was stopped %s stays stopped', { tags: 'full' }, staysStopped);
 
-  it('leaves a crashed daemon alone while an upgrade holds its lock', async () => {
+  it('leaves a crashed daemon alone while an upgrade holds its lock', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       await headlessIs(a).toHaveLength(1);
       const started = readFileSync(`/proc/${process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19];
@@ -113,7 +125,7 @@ describe('a machine', () => {
     });
   });
 
-  it('starts neither again where that was switched off', async () => {
+  it('starts neither again where that was switched off', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       await headlessIs(a).toHaveLength(1);
       await a.ok('config', 'set', 'guard', 'off');

@@ -8,9 +8,9 @@ import type { LanAddress } from '../../../daemon/lan/lan-peer.ts';
 import { announcedHash } from '../../../daemon/lan/seal.ts';
 import { localSegments } from '../../../daemon/lan/segments.ts';
 import type { Limits } from '../../../daemon/lan/source-limit.ts';
+import { inTier } from '../../support/tier.ts';
 import { announcement, anyPacket, query } from './packets.ts';
 import { closing, newLan, quiet, teamOf } from './stage.ts';
-import { inTier } from '../../support/tier.ts';
 
 const runs = inTier(1_000, 20_000);
 /** About half a millisecond each, on a busy machine more. */

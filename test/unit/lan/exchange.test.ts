@@ -5,8 +5,8 @@ import { Exchange } from '../../../daemon/lan/exchange.ts';
 import type { Frame } from '../../../daemon/lan/frames.ts';
 import { decodeFrame, encodeFrame } from '../../../daemon/lan/frames.ts';
 import { longestDatagram, open, seal } from '../../../daemon/lan/seal.ts';
-import { Air, at, newPair } from './air.ts';
 import { inTier } from '../../support/tier.ts';
+import { Air, at, newPair } from './air.ts';
 
 const fuzzRuns = inTier(1_000, 100_000);
 const fuzzed = { timeout: 20_000 + fuzzRuns };

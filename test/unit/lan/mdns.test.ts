@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Mdns } from '../../../daemon/lan/mdns.ts';
 import { localSegments } from '../../../daemon/lan/segments.ts';
+import { inTier } from '../../support/tier.ts';
 import { announcement, anyPacket } from './packets.ts';
 import { closing } from './stage.ts';
-import { inTier } from '../../support/tier.ts';
 
 const runs = inTier(1_000, 1_000_000);
 const plenty = { perSecond: 1_000_000_000, burst: 1_000_000_000 };
