@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Builds } from '../../support/builds.ts';
 import { Counters } from '../../support/counter.ts';
 import { endLeftovers, TestMachine } from '../../support/machine.ts';
-import { fullTier } from '../../support/tier.ts';
 import { UserManager, whyNoUserManager } from '../../support/user-manager.ts';
 
 let folder: string;
@@ -74,7 +73,9 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     await counters.check();
   });
 
-  test('comes back with the version before, where all is killed while one that does not start is tried', async () => {
+  test('comes back with the version before, where all is killed while one that does not start is tried', {
+    tags: 'full',
+  }, async () => {
     const daemon = (): { pid: number; entry: string } =>
       JSON.parse(readFileSync(join(machine.home, 'daemon.json'), 'utf8'));
     const before = daemon();
@@ -91,8 +92,6 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     expect(daemon()).toMatchObject({ entry: before.entry });
     expect(daemon().pid).not.toBe(before.pid);
     expect(await running()).toEqual(['9.0.0', true, true]);
-    if (!fullTier) return;
-    // The long tier waits for what a supervisor says of it once its patience is over.
     await expect.poll(step, { timeout: 120_000 }).toBe('rolled_back');
     expect(await running()).toEqual(['9.0.0', true, true]);
     expect(daemon()).toMatchObject({ entry: before.entry });

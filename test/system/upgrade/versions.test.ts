@@ -17,9 +17,11 @@ async function versions(machine: TestMachine): Promise<Record<string, string>> {
   return Object.fromEntries(list.machines.map(({ name, version }) => [name, version]));
 }
 
+let jobs = 0;
+
 /** What a person does on another machine: a session that is written to, read, recorded and waited for; a command. */
 async function works(from: TestMachine, to: TestMachine): Promise<void> {
-  const name = `by-${from.name}`;
+  const name = `job-${++jobs}`;
   await from.ok('remote', 'new', to.name, '--name', name, '--', 'sh');
   await from.ok('remote', 'write', to.name, '--session', name, 'echo $((6*7)); exit 3\r');
   const ended = await from.json<{ exitCode: number }>('remote', 'wait', to.name, '--session', name, '--exit');
@@ -33,25 +35,35 @@ async function works(from: TestMachine, to: TestMachine): Promise<void> {
 }
 
 describe('versions that mix', patience, () => {
-  const workTogether = async (first: 'older' | 'newer', second: 'older' | 'newer') => {
-    await withTeam(
-      [first, second],
-      async (a, b) => {
-        expect(await versions(a)).toMatchObject({ older: olderVersion });
-        expect((await versions(a))['newer']).not.toBe(olderVersion);
-        expect(await versions(b)).toEqual(await versions(a));
-        await works(a, b);
-        await works(b, a);
-      },
-      { roles: { [second]: 'admin' }, entries: { older } },
-    );
+  const workTogether = async (a: TestMachine, b: TestMachine): Promise<void> => {
+    expect(await versions(a)).toMatchObject({ older: olderVersion });
+    expect((await versions(a))['newer']).not.toBe(olderVersion);
+    expect(await versions(b)).toEqual(await versions(a));
+    await works(a, b);
+    await works(b, a);
   };
-  test('a newer machine joins an older one, and they work with each other, both ways', async () =>
-    await workTogether('older', 'newer'));
+
+  test('an older machine works with the newer one that it joins, both ways, and is upgraded by it, while its sessions stay in the older headless server', async () => {
+    await withTeam(
+      ['newer', 'older'],
+      async (newer, target) => {
+        await workTogether(newer, target);
+        const counters = new Counters(target);
+        await counters.start(1);
+        const outcome = await newer.json('remote', 'upgrade', 'older');
+        expect(outcome).toMatchObject({ machine: 'older', from: olderVersion, sessionsKept: 1, rolledBack: false });
+        expect((await versions(newer))['older']).toBe(outcome['to']);
+        await counters.check();
+        await works(newer, target);
+      },
+      { roles: { older: 'admin' }, entries: { older } },
+    );
+  });
+
   test(
-    'an older machine joins a newer one, and they work with each other, both ways',
+    'a newer machine works with the older one that it joins, both ways',
     { tags: 'full' },
-    async () => await workTogether('newer', 'older'),
+    async () => await withTeam(['older', 'newer'], workTogether, { roles: { newer: 'admin' }, entries: { older } }),
   );
 
   const understand = async (daemon: string, commands: string) => {
@@ -77,22 +89,6 @@ describe('versions that mix', patience, () => {
     { tags: 'full' },
     async () => await understand(entry, older),
   );
-
-  test('an older machine is upgraded by a newer one, and its sessions stay in the older headless server', async () => {
-    await withTeam(
-      ['newer', 'older'],
-      async (newer, target) => {
-        const counters = new Counters(target);
-        await counters.start(1);
-        const outcome = await newer.json('remote', 'upgrade', 'older');
-        expect(outcome).toMatchObject({ machine: 'older', from: olderVersion, sessionsKept: 1, rolledBack: false });
-        expect((await versions(newer))['older']).toBe(outcome['to']);
-        await counters.check();
-        await works(newer, target);
-      },
-      { roles: { older: 'admin' }, entries: { older } },
-    );
-  });
 
   test('a newer machine is brought back to an older version where that is allowed', { tags: 'full' }, async () => {
     await withTeam(
