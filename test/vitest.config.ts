@@ -14,7 +14,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
           testTimeout: 20_000,
           // Many wait for processes and timers; left to itself the runner takes one worker on two cores.
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       {
