@@ -45,8 +45,8 @@ describe('through a gateway that is killed and started again in mid-stream', () 
     expect(sha(Buffer.concat(read))).toBe(sha(numbers));
   });
 
-  const writes = inTier(48, 1_000);
-  const reconnects = inTier(4, 10);
+  const writes = inTier(32, 1_000);
+  const reconnects = inTier(3, 10);
   it(`${writes} writes during ${reconnects} reconnects are typed once each`, async () => {
     const { a, b, gateway } = team();
     const script = 'stty raw -echo; cat > typed.txt';

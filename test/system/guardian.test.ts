@@ -72,8 +72,6 @@ describe('a machine', () => {
         await expect.poll(() => isAlive(pid), soon).toBe(false);
       },
     ],
-  ];
-  const stopsAfterCrash: typeof stops = [
     [
       'by down just after a crash',
       async (a) => {
@@ -93,7 +91,6 @@ describe('a machine', () => {
       expect((await status(a)).headless[0]?.sessions).toBe(1);
     });
   };
-  it.each(stopsAfterCrash)('that was stopped %s stays stopped', staysStopped);
   it.each(stops)('that was stopped %s stays stopped', { tags: 'full' }, staysStopped);
 
   it('leaves a crashed daemon alone while an upgrade holds its lock', { tags: 'full' }, async () => {

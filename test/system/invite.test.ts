@@ -79,7 +79,7 @@ describe('an invite', () => {
     });
   });
 
-  it('is not needed twice: a member of a larger team leaves it only on purpose', async () => {
+  it('is not needed twice: a member of a larger team leaves it only on purpose', { tags: 'full' }, async () => {
     await withTeam(['A', 'B'], async (a, b) => {
       await withGuest(a, 'C', async (c) => {
         await c.ok('up');

@@ -122,7 +122,7 @@ describe('a machine that is down', () => {
     await b.ok('up');
   });
 
-  it('that does not come is given up after --timeout', async () => {
+  it('that does not come is given up after --timeout', { tags: 'full' }, async () => {
     const [a, b] = three();
     await b.ok('down', '--sessions');
     await expect.poll(() => offline(a, 'B'), soon).toBe(true);

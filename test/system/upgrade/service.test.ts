@@ -15,7 +15,7 @@ let machine: TestMachine;
 /** Its session. */
 let counters: Counters;
 
-describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 240_000 }, () => {
+describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 240_000, tags: 'full' }, () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
     builds = new Builds(folder);
@@ -52,7 +52,7 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     await counters.check();
   });
 
-  test('has its version back where the new one is broken, with its sessions', { tags: 'full' }, async () => {
+  test('has its version back where the new one is broken, with its sessions', async () => {
     const broken = builds.breakIt(newer, 'throws', {
       command: 'daemon',
       code: "throw new Error('broken on purpose');",
