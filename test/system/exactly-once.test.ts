@@ -101,7 +101,7 @@ describe('a daemon killed at random points', () => {
         timeoutMs: 60_000,
       });
       await a.ok('wait', '--session', 'numbers', '--match', 'line 200', '--timeout', '20');
-      for (let round = 0; round < inTier(3, 5); round++) {
+      for (let round = 0; round < inTier(2, 5); round++) {
         await pause(200 + 97 * round);
         await a.killDaemon();
         await a.ok('up');

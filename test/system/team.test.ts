@@ -113,7 +113,7 @@ describe('two machines in one team', () => {
     await b.ok('kill', '--session', 'next');
   });
 
-  it('leave no process behind when they go down', async () => {
+  it('leave no process behind when they go down', { tags: 'full' }, async () => {
     await withTeam(['A', 'B'], async (a, b) => {
       await a.ok('remote', 'new', 'B', '--', 'cat');
       for (const machine of [b, a]) {

@@ -83,7 +83,11 @@ describe('versions that mix', patience, () => {
       { entries: { mixed: daemon } },
     );
   };
-  test('a newer command line and an older daemon understand each other', async () => await understand(older, entry));
+  test(
+    'a newer command line and an older daemon understand each other',
+    { tags: 'full' },
+    async () => await understand(older, entry),
+  );
   test(
     'an older command line and a newer daemon understand each other',
     { tags: 'full' },
