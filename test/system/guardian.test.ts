@@ -60,7 +60,7 @@ describe('a machine', () => {
     });
   };
   it('brings a daemon back that crashed, and no session notices', async () => await isBack(1));
-  it('brings one back that crashes again and again', { tags: 'full' }, async () => await isBack(3));
+  it('brings one back that crashes again and again', { tags: 'full' }, async () => await isBack(2));
 
   const stops: [string, (a: TestMachine) => Promise<unknown>][] = [
     ['by down', (a) => a.ok('down')],
