@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { fullTier } from './support/tier.ts';
 
 export default defineConfig({
   define: { NIIA_VERSION: JSON.stringify('0.0.0-test') },
   test: {
     root: new URL('..', import.meta.url).pathname,
+    tags: [{ name: 'full', description: 'Only in the long tier (npm run test:full).', skip: !fullTier }],
     projects: [
       {
         extends: true,
@@ -12,7 +14,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts', 'test/fuzz/**/*.test.ts'],
           testTimeout: 20_000,
           // Many wait for processes and timers; left to itself the runner takes one worker on two cores.
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       {

@@ -7,8 +7,11 @@ import { broke, Pauses } from './retry.ts';
 const endsWithinMs = 5_000;
 
 /** The status of this machine's daemon where it runs; undefined where none does. */
-export async function runningDaemon(daemon: DaemonClient): Promise<DaemonStatus | undefined> {
-  const until = performance.now() + endsWithinMs;
+export async function runningDaemon(
+  daemon: DaemonClient,
+  patienceMs: number = endsWithinMs,
+): Promise<DaemonStatus | undefined> {
+  const until = performance.now() + patienceMs;
   const pauses = new Pauses();
   for (;;) {
     try {

@@ -18,6 +18,7 @@ import { readIfThere } from '../home/files.ts';
 import type { Home } from '../home/home.ts';
 import { acquireLock } from '../home/lock.ts';
 import { keepLog, Log } from '../home/log.ts';
+import { removeStranded } from '../home/stranded.ts';
 import { build, platform, version } from '../home/version.ts';
 import { takeOver, takeOverVariable } from '../lifecycle/take-over.ts';
 import { Upgrades } from '../lifecycle/upgrades.ts';
@@ -79,6 +80,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   }
   try {
     if (!mayStart(home, log)) return;
+    removeStranded(home.root, 2);
     await new Daemon(options, log).run();
   } finally {
     lock.release();

@@ -70,8 +70,10 @@ export async function listenGateway({ host, port, tls, server, link }: ListenOpt
   const sweeper = setInterval(() => rate.sweep(performance.now()), sweepMs).unref();
   const connections = new Map<string, { socket: Socket; release: () => void; upgraded: boolean }>();
 
-  // Counted from the first packet on: a connection holds a place until it is known who it is.
-  http.on('connection', (socket: Socket) => {
+  // Counted from the first packet on: a connection holds a place until it is known who it is. One that finds none costs
+  // nothing more than that: it never gets as far as TLS.
+  const goOn = http.listeners('connection');
+  http.removeAllListeners('connection').on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? '';
     const release = rate.take(address, performance.now()) ? quota.take(address) : undefined;
     if (!release) {
@@ -84,6 +86,7 @@ export async function listenGateway({ host, port, tls, server, link }: ListenOpt
       connections.delete(name);
       release();
     });
+    for (const listener of goOn) listener.call(http, socket);
   });
   http.on('tlsClientError', (_, socket) => socket.destroy());
   http.on('clientError', (_, socket) => socket.destroy());

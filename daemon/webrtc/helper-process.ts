@@ -30,12 +30,13 @@ export interface HelperProcessOptions {
   log: Log;
   /** The helper's bundle; the product's own unless said. */
   entry?: string | undefined;
+  /** How often a helper that has connections is asked whether it is there; 2,000 unless said. */
+  pingMs?: number | undefined;
   /** Exactly once. `error` is absent where `stop` asked for it. */
   ended(error?: NiiaError): void;
 }
 
-/** How often a helper that has connections is asked whether it is there, and how often it may fail to answer. */
-const pingMs = 2_000;
+/** How often a helper may fail to answer before it counts as stuck. */
 const missesAllowed = 3;
 /** How long it may take to end. */
 const stopMs = 2_000;
@@ -186,7 +187,7 @@ export class HelperProcess {
       this.#misses++;
       if (this.#misses > missesAllowed) this.#kill('it does not answer');
       else this.tell(0, { type: 'ping' });
-    }, pingMs);
+    }, this.#o.pingMs ?? 2_000);
   }
 
   #kill(why: string): void {

@@ -18,6 +18,8 @@ export interface WebRtcOptions {
   timeoutMs?: number;
   /** How long a helper without connections is kept, milliseconds; 60 s unless said. */
   idleMs?: number;
+  /** How often a helper that has connections is asked whether it is there, milliseconds; 2 s unless said. */
+  pingMs?: number;
   /** The helper's bundle; the product's own unless said. */
   entry?: string;
 }
@@ -85,6 +87,7 @@ export class WebRtc {
     const helper: HelperProcess = new HelperProcess({
       log: this.#o.log,
       entry: this.#o.entry,
+      pingMs: this.#o.pingMs,
       ended: (error) => this.#ended(helper, error),
     });
     this.#helper = helper;

@@ -12,7 +12,10 @@ interface AnswerShape {
   promptId: string;
 }
 
-/** What holds for every AI CLI that niia has a driver for, seen with the real one. One is started and shared. */
+/**
+ * What holds for every AI CLI that niia has a driver for, seen with the real one. One is started and shared. That it can
+ * be driven at all is seen in the short tier; what it draws is known there by recordings (test/fixtures/ai-cli).
+ */
 export function workerPromises(worker: CliName): void {
   describe(`${worker} as a worker`, () => {
     // Seconds on a machine of its own; a CLI on an overloaded one takes its time.
@@ -44,18 +47,18 @@ export function workerPromises(worker: CliName): void {
       expect(stage.arrived('markdown please')).toBe(1);
     });
 
-    it('brings back 2,000 lines though they scrolled by', async () => {
+    it('brings back 2,000 lines though they scrolled by', { tags: 'full' }, async () => {
       expect((await answer('lines 2000')).answer).toBe(lines(2000));
     });
 
-    it('finds an answer in what was drawn where the transcript is not to be read', async () => {
+    it('finds an answer in what was drawn where the transcript is not to be read', { tags: 'full' }, async () => {
       const { answer: text, source } = await answer('lines 12', '--no-transcript');
       expect(['output', 'screen']).toContain(source);
       expect(text.split('\n').map((line) => line.trim())).toEqual(lines(12).split('\n'));
       expect((await answer('wrapped please', '--no-transcript')).answer).toBe(paragraph);
     });
 
-    it('types several lines as one prompt, and takes out what would steer the program', async () => {
+    it('types several lines as one prompt, and takes out what would steer the program', { tags: 'full' }, async () => {
       const { code, stderr } = await stage.run(
         'prompt',
         '--session',
@@ -68,7 +71,9 @@ export function workerPromises(worker: CliName): void {
       expect(stage.arrived('first[31m second last')).toBe(1);
     });
 
-    it('queues behind a turn, is refused with --no-queue, and types nothing for an id that it knows', async () => {
+    it('queues behind a turn, is refused with --no-queue, and types nothing for an id that it knows', {
+      tags: 'full',
+    }, async () => {
       const ask = (...args: string[]) => stage.run('prompt', '--session', 'w', ...args);
       expect((await ask('slow one', '--id', 'same')).code).toBe(0);
       expect((await ask('not now', '--no-queue')).code).toBe(9);
@@ -84,12 +89,12 @@ export function workerPromises(worker: CliName): void {
       ]);
     });
 
-    it('pastes 20 kB, once and whole', async () => {
+    it('pastes 20 kB, once and whole', { tags: 'full' }, async () => {
       const text = `big ${'0123456789 '.repeat(1860)}end`;
       expect((await answer(text)).answer).toBe(`Read ${digest(text)}.`);
     });
 
-    it('shows a question, and answers exactly that one, once: allowed', async () => {
+    it('shows a question, and answers exactly that one, once: allowed', { tags: 'full' }, async () => {
       const asked = await stage.run('get-answer', '--session', 'w', 'run: touch allowed.txt', '--id', 'allow-it');
       expect([asked.code, asked.stderr]).toEqual([6, expect.stringContaining('touch allowed.txt')]);
       expect((await stage.run('prompt', '--session', 'w', 'meanwhile')).code).toBe(6);
@@ -106,7 +111,7 @@ export function workerPromises(worker: CliName): void {
       expect([stage.arrived('run: touch allowed.txt'), stage.arrived('meanwhile')]).toEqual([1, 0]);
     });
 
-    it('answers a question: denied', async () => {
+    it('answers a question: denied', { tags: 'full' }, async () => {
       expect((await stage.run('get-answer', '--session', 'w', 'run: touch denied.txt')).code).toBe(6);
       const [question] = await questions();
       expect((await stage.run('approve', question?.id ?? '', 'deny')).code).toBe(0);
@@ -115,7 +120,7 @@ export function workerPromises(worker: CliName): void {
       expect(await questions()).toEqual([]);
     });
 
-    it('interrupts a turn, and takes the next prompt', async () => {
+    it('interrupts a turn, and takes the next prompt', { tags: 'full' }, async () => {
       expect((await stage.run('prompt', '--session', 'w', 'endless')).code).toBe(0);
       expect((await stage.run('interrupt', 'w')).code).toBe(0);
       await stage.ready('w');
@@ -123,7 +128,7 @@ export function workerPromises(worker: CliName): void {
       expect((await answer('hello again')).answer).toBe('You said: hello again');
     });
 
-    it('submits each prompt once while the processors are busy', async () => {
+    it('submits each prompt once while the processors are busy', { tags: 'full' }, async () => {
       const load = Array.from({ length: 4 }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
       try {
         for (let n = 1; n <= 4; n++) {
@@ -138,6 +143,7 @@ export function workerPromises(worker: CliName): void {
     if (worker === 'codex') {
       it.each(['500', '429'])(
         'ends a turn that the model refused with %s, and takes the next prompt',
+        { tags: 'full' },
         async (status) => {
           const { code, stderr } = await stage.run('get-answer', '--session', 'w', `error ${status}`);
           expect([code, stderr]).toEqual([1, expect.stringMatching(/no answer to it was found/)]);
@@ -146,7 +152,9 @@ export function workerPromises(worker: CliName): void {
       );
     }
 
-    it('offers its model the tools of niia mcp, where it was started so, or its user has told it', async () => {
+    it('offers its model the tools of niia mcp, where it was started so, or its user has told it', {
+      tags: 'full',
+    }, async () => {
       if (worker === 'gemini') {
         const refused = await stage.run('new', '--worker', worker, '--cwd', stage.repo, '--mcp');
         expect([refused.code, refused.stderr]).toEqual([
@@ -162,7 +170,7 @@ export function workerPromises(worker: CliName): void {
       await stage.machine.ok('kill', '--session', 'm');
     });
 
-    it('tells that the worker was killed during a turn', async () => {
+    it('tells that the worker was killed during a turn', { tags: 'full' }, async () => {
       expect((await stage.run('prompt', '--session', 'w', 'endless again', '--id', 'last')).code).toBe(0);
       const waiting = stage.run('get-answer', '--session', 'w', '--id', 'last');
       const { sessions } = await stage.machine.json<{ sessions: Array<{ pid: number; name: string }> }>('list');

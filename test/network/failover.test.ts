@@ -59,7 +59,7 @@ const soon = 1_500;
 const silent = 2_000 + soon;
 
 describe('a stream over P2P', () => {
-  it('does not notice that the gateway is killed, frozen and started again', async () => {
+  it('does not notice that the gateway is killed, frozen and started again', { tags: 'full' }, async () => {
     await withStream('p2p', async (a, b, gateway, stream) => {
       const gap = await stream.longestGap(async () => {
         await gateway.kill();
@@ -102,7 +102,9 @@ describe('a stream over P2P', () => {
 });
 
 describe('a stream over the gateway', () => {
-  it('goes on over another path when the gateway is killed or frozen, and comes back to it', async () => {
+  it('goes on over another path when the gateway is killed or frozen, and comes back to it', {
+    tags: 'full',
+  }, async () => {
     await withStream('gateway', async (a, b, gateway, stream) => {
       const killed = await stream.longestGap(async () => {
         await gateway.kill();
@@ -124,7 +126,7 @@ describe('a stream over the gateway', () => {
   });
 });
 
-describe('without any gateway', () => {
+describe('without any gateway', { tags: 'full' }, () => {
   it('restarted daemons find each other again, by the address where the other was last', async () => {
     await withTeam(
       ['A', 'B'],
@@ -181,7 +183,7 @@ describe('without any gateway', () => {
 });
 
 describe('offers carried over a neighbour', () => {
-  it('make a P2P path between two machines that only a third one can reach', async () => {
+  it('make a P2P path between two machines that only a third one can reach', { tags: 'full' }, async () => {
     await withTeam(
       ['A', 'B', 'C'],
       async (a, b, c) => {

@@ -4,17 +4,20 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Lab } from '../netlab/lab.ts';
+import { fullTier, inTier } from '../support/tier.ts';
 import { Scene, type Site } from './paths-matrix/scene.ts';
 import { type Row, writeMatrix } from './paths-matrix/table.ts';
 
 interface Scenario {
   name: string;
+  /** It stands for a mechanism of its own; the others are variations of those, and of the long tier alone. */
+  inShortTier?: true;
   build: (lab: Lab) => Promise<Site>;
   /** The path that the link must have come to. */
   path: 'direct' | 'p2p' | 'gateway';
   /** Another that will do: where both lose packets, which one is clearly quicker is a matter of luck. */
   orPath?: 'gateway';
-  /** Of the probe that goes both ways; 2 MB unless said. */
+  /** Of the probe that goes both ways; `probeBytes` unless said. */
   bytes?: number;
   /** Where it is not the usual bound; ms. */
   firstByteWithinMs?: number;
@@ -24,6 +27,7 @@ interface Scenario {
   also?: (scene: Scene, site: Site) => Promise<string>;
 }
 
+const probeBytes = inTier(500_000, 2_000_000);
 /** A path must have been reached by then. */
 const pathWithinMs = 10_000;
 /** For so long a link that is to stay on the gateway is watched for something better, which would be news. */
@@ -64,6 +68,7 @@ const scenarios: Scenario[] = [
   { name: 'full cone × full cone', path: 'p2p', build: natted('full-cone', 'full-cone') },
   {
     name: 'full cone × symmetric',
+    inShortTier: true,
     path: 'p2p',
     build: natted('full-cone', 'symmetric'),
     also: async (scene, { a }) => {
@@ -104,6 +109,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'UDP blocked on one side',
+    inShortTier: true,
     path: 'gateway',
     build: async (lab) => {
       const a = await lab.host('a', { behind: await lab.router('port-restricted') });
@@ -113,6 +119,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'only 443 through a proxy on one side',
+    inShortTier: true,
     path: 'gateway',
     build: async (lab) => {
       const router = await lab.router('proxy');
@@ -148,6 +155,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'the gateway cut off, both in one LAN',
+    inShortTier: true,
     path: 'p2p',
     build: async (lab) => {
       const router = await lab.router('port-restricted');
@@ -181,6 +189,7 @@ const scenarios: Scenario[] = [
   },
   {
     name: 'one direction black-holed in mid-stream',
+    inShortTier: true,
     path: 'p2p',
     build: natted('full-cone', 'full-cone'),
     also: async (scene, { a, b }) => {
@@ -218,13 +227,14 @@ const scenarios: Scenario[] = [
 const rows = new Map<string, Row>();
 afterAll(() => {
   const found = scenarios.map(({ name }) => rows.get(name)).filter((row) => row !== undefined);
-  writeMatrix(found, 'test/artifacts/paths-matrix.md');
+  // The documentation has the table of a whole run.
+  writeMatrix(found, fullTier ? 'test/artifacts/paths-matrix.md' : undefined);
 });
 
 describe('two machines find each other', () => {
   // Most of a scenario is waiting for the network.
   const takeTurn = turns(3);
-  it.concurrent.each(scenarios)('$name', { timeout: 600_000 }, async (scenario) => {
+  const finds = async (scenario: Scenario): Promise<void> => {
     await takeTurn(async () => {
       const lab = await Lab.open();
       let site: Site;
@@ -236,7 +246,11 @@ describe('two machines find each other', () => {
       }
       await Scene.with(lab, site, async (scene) => await judge(scenario, scene, site));
     });
-  });
+  };
+  const timeout = 600_000;
+  const isShort = ({ inShortTier }: Scenario): boolean => inShortTier === true;
+  it.concurrent.each(scenarios.filter(isShort))('$name', { timeout }, finds);
+  it.concurrent.each(scenarios.filter((one) => !isShort(one)))('$name', { timeout, tags: 'full' }, finds);
 });
 
 async function judge(scenario: Scenario, scene: Scene, site: Site): Promise<void> {
@@ -261,7 +275,7 @@ async function judge(scenario: Scenario, scene: Scene, site: Site): Promise<void
     note: '',
   };
   rows.set(scenario.name, row);
-  Object.assign(row, await exactBytes(scene, scenario.bytes ?? 2_000_000));
+  Object.assign(row, await exactBytes(scene, scenario.bytes ?? probeBytes));
   expect([scenario.path, scenario.orPath], why).toContain(row.path);
   expect(row.firstByteMs).toBeLessThan(scenario.firstByteWithinMs ?? firstByteMs);
   if (scenario.also && row.path === scenario.path) row.note = await scenario.also(scene, site);

@@ -153,13 +153,14 @@ export async function withTeam(
     }
     await body(...machines);
   } finally {
-    for (const machine of [...machines].reverse()) await machine.run(['down', '--sessions']);
+    // That machines go down in order is for tests to see; here it would be a command and its pauses for each.
     for (const machine of machines) endLeftovers(machine.home);
-    rmSync(scratch, { recursive: true, force: true });
+    // What was killed may write its last meanwhile.
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 
-/** Kills what still runs under `home`: only after a failure is there anything. Returns their command lines. */
+/** Kills what still runs under `home`. Returns their command lines. */
 export function endLeftovers(home: string): string[] {
   const found: string[] = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -172,8 +173,12 @@ export function endLeftovers(home: string): string[] {
       continue; // It ended meanwhile, or is not ours to see.
     }
     if (Number(pid) === process.pid || !environment.split('\0').includes(`NIIA_HOME=${home}`)) continue;
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      continue; // It ended meanwhile.
+    }
     found.push(command);
-    process.kill(Number(pid), 'SIGKILL');
   }
   return found;
 }

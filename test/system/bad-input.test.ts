@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { endLeftovers, isAlive, TestMachine, withTeam } from '../support/machine.ts';
+import { forAllTests } from '../support/shared.ts';
 
 async function withLoneMachine(body: (machine: TestMachine, home: string) => Promise<void>): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), 'niia-test-'));
@@ -40,44 +41,42 @@ describe('a command that cannot be carried out says what, why and what to do', (
     });
   });
 
-  it('where the words are wrong', async () => {
-    await withLoneMachine(async (machine) => {
+  const running = forAllTests<TestMachine>((body) =>
+    withLoneMachine(async (machine) => {
       await machine.ok('up');
-      for (const args of [
-        ['frobnicate'],
-        ['list', '--frobnicate'],
-        ['new', '--cols'],
-        ['new', '--cols', 'wide'],
-        ['read', '--scrollback', '-1'],
-        ['wait'],
-        ['write'],
-        ['invite', '--role', 'king'],
-        ['invite', '--expires', 'soon'],
-        ['list', '--timeout', 'x'],
-        ['rename'],
-        ['wait', '--match', '('],
-        ['config', 'set', 'nothing', 'x'],
-      ]) {
-        await refusal(machine, args, 2, 'usage');
-      }
-    });
-  });
+      await body(machine);
+    }),
+  );
+  const wrongWords = [['list', '--frobnicate'], ['new', '--cols', 'wide'], ['wait'], ['config', 'set', 'nothing', 'x']];
+  const otherWrongWords = [
+    ['frobnicate'],
+    ['new', '--cols'],
+    ['read', '--scrollback', '-1'],
+    ['write'],
+    ['invite', '--role', 'king'],
+    ['invite', '--expires', 'soon'],
+    ['list', '--timeout', 'x'],
+    ['rename'],
+    ['wait', '--match', '('],
+  ];
+  const titled = (all: string[][]) => all.map((args) => ({ words: args.join(' '), args }));
+  const areWrong = async ({ args }: { args: string[] }): Promise<void> => await refusal(running(), args, 2, 'usage');
+  it.each(titled(wrongWords))('where the words are wrong: niia $words', areWrong);
+  it.each(titled(otherWrongWords))('where the words are wrong: niia $words', { tags: 'full' }, areWrong);
 
   it('where there is no such machine or session, or a name is taken', async () => {
-    await withLoneMachine(async (machine) => {
-      await machine.ok('up');
-      await refusal(machine, ['remote', 'list', 'NOWHERE'], 3, 'no_such_machine');
-      await refusal(machine, ['read'], 3, 'no_such_session');
-      await refusal(machine, ['kill', '--session', 'local-9'], 3, 'no_such_session');
-      await machine.ok('new', '--name', 'one', '--', 'cat');
-      await machine.ok('new', '--name', 'two', '--', 'cat');
-      await refusal(machine, ['read'], 3, 'no_such_session');
-      await refusal(machine, ['new', '--name', 'one'], 1, 'name_taken');
-      await refusal(machine, ['rename', '--session', 'two', 'one'], 1, 'name_taken');
-      await refusal(machine, ['new', '--', 'no-such-program'], 2, 'usage');
-      await refusal(machine, ['new', '--cwd', '/no/such/folder'], 2, 'usage');
-      await refusal(machine, ['wait', '--session', 'one', '--match', 'never', '--timeout', '0.3'], 5, 'timeout');
-    });
+    const machine = running();
+    await refusal(machine, ['remote', 'list', 'NOWHERE'], 3, 'no_such_machine');
+    await refusal(machine, ['read'], 3, 'no_such_session');
+    await refusal(machine, ['kill', '--session', 'local-9'], 3, 'no_such_session');
+    await machine.ok('new', '--name', 'one', '--', 'cat');
+    await machine.ok('new', '--name', 'two', '--', 'cat');
+    await refusal(machine, ['read'], 3, 'no_such_session');
+    await refusal(machine, ['new', '--name', 'one'], 1, 'name_taken');
+    await refusal(machine, ['rename', '--session', 'two', 'one'], 1, 'name_taken');
+    await refusal(machine, ['new', '--', 'no-such-program'], 2, 'usage');
+    await refusal(machine, ['new', '--cwd', '/no/such/folder'], 2, 'usage');
+    await refusal(machine, ['wait', '--session', 'one', '--match', 'never', '--timeout', '0.3'], 5, 'timeout');
   });
 
   it('where the home cannot be used', async () => {

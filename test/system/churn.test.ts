@@ -8,11 +8,13 @@ import type { Peer } from '../../shared/rpc/peer.ts';
 import { filesOf, holdings, processesOf, wakesPerSecond } from '../support/leaks.ts';
 import type { TestMachine } from '../support/machine.ts';
 import { isAlive, killAndWait, withTeam } from '../support/machine.ts';
+import { inTier } from '../support/tier.ts';
 
 /** A day of a busy machine; a small part of it in the short tier. */
-const counts = process.env['NIIA_TEST_FULL']
-  ? { reconnects: 10_000, restarts: 1_000, sessions: 500 }
-  : { reconnects: 150, restarts: 2, sessions: 12 };
+const counts = inTier(
+  { reconnects: 150, restarts: 2, sessions: 12 },
+  { reconnects: 10_000, restarts: 1_000, sessions: 500 },
+);
 
 const soon = { timeout: 30_000, interval: 100 };
 const connect = (machine: TestMachine): Promise<Peer> =>
@@ -143,5 +145,5 @@ it(
       expect(folders.length).toBeLessThanOrEqual(101);
     });
   },
-  process.env['NIIA_TEST_FULL'] ? 3_600_000 : 90_000,
+  inTier(90_000, 3_600_000),
 );

@@ -149,31 +149,33 @@ describe('a copy to and from another machine', () => {
     expect(readdirSync(there)).toEqual(['big']);
   });
 
-  it.each([
-    ['gateway', 'to'],
-    ['daemon of the asker', 'to'],
+  type Cut = [keyof typeof breaks, 'to' | 'from'];
+  const goesOn = async (...[what, way]: Cut): Promise<void> => {
+    const { a } = team();
+    const [here, into] = [scratch(), scratch()];
+    const size = 24 << 20;
+    writeFileSync(join(here, 'big'), randomBytes(size));
+    // Files are here in either case, served by A's command or by B's daemon.
+    const words = way === 'to' ? [join(here, 'big'), `B:${into}`] : [`B:${join(here, 'big')}`, into];
+    const copy = copying(a, ...words);
+    await expect.poll(() => partial(into), { ...soon, interval: 2 }).toBeGreaterThan(4 << 20);
+    await breaks[what](team());
+    const { code, bytes, said } = await copy.ended();
+    // The link itself outlives a gateway, so that the copy need not notice.
+    const noticed = what === 'gateway' ? '' : expect.stringContaining('goes on when it is back');
+    expect([code, said]).toEqual([0, noticed]);
+    // Nothing that was told to have arrived came again.
+    expect(bytes).toBeLessThanOrEqual(size);
+    expect(sha(join(into, 'big'))).toBe(sha(join(here, 'big')));
+    expect(readdirSync(into)).toEqual(['big']);
+  };
+  const title = 'that is cut by the death of the %s, %s there, goes on, and is whole [COPY-2, COPY-4]';
+  it.each<Cut>([
     ['daemon of the asker', 'from'],
     ['daemon of the asked', 'to'],
-  ] as const)(
-    'that is cut by the death of the %s, %s there, goes on, and is whole [COPY-2, COPY-4]',
-    async (what, way) => {
-      const { a } = team();
-      const [here, into] = [scratch(), scratch()];
-      const size = 24 << 20;
-      writeFileSync(join(here, 'big'), randomBytes(size));
-      // Files are here in either case, served by A's command or by B's daemon.
-      const words = way === 'to' ? [join(here, 'big'), `B:${into}`] : [`B:${join(here, 'big')}`, into];
-      const copy = copying(a, ...words);
-      await expect.poll(() => partial(into), { ...soon, interval: 2 }).toBeGreaterThan(4 << 20);
-      await breaks[what](team());
-      const { code, bytes, said } = await copy.ended();
-      // The link itself outlives a gateway, so that the copy need not notice.
-      const noticed = what === 'gateway' ? '' : expect.stringContaining('goes on when it is back');
-      expect([code, said]).toEqual([0, noticed]);
-      // Nothing that was told to have arrived came again.
-      expect(bytes).toBeLessThanOrEqual(size);
-      expect(sha(join(into, 'big'))).toBe(sha(join(here, 'big')));
-      expect(readdirSync(into)).toEqual(['big']);
-    },
-  );
+  ])(title, goesOn);
+  it.each<Cut>([
+    ['gateway', 'to'],
+    ['daemon of the asker', 'to'],
+  ])(title, { tags: 'full' }, goesOn);
 });

@@ -39,50 +39,61 @@ describe('a machine', () => {
     });
   });
 
-  it('brings a daemon back that crashed, again and again, and no session notices', async () => {
+  const isBack = async (crashes: number): Promise<void> => {
     await withTeam(['A'], async (a) => {
       const { pid: shell } = await a.json<{ pid: number }>('new', '--name', 'main', '--', 'cat');
-      const first = a.daemonPid;
-      await killAndWait(first);
-      const second = await anotherDaemon(a, first);
-      // Whoever has a session's terminal open keeps its program from being hung up, and can read it.
-      expect(openFiles(second)).not.toContain('/dev/ptmx');
-      expect(readFileSync(join(a.home, 'daemon.log'), 'utf8')).toContain('the daemon before this one ended without');
-      await killAndWait(second);
-      await anotherDaemon(a, second);
+      for (let crash = 0; crash < crashes; crash++) {
+        const before = a.daemonPid;
+        await killAndWait(before);
+        const next = await anotherDaemon(a, before);
+        // Whoever has a session's terminal open keeps its program from being hung up, and can read it.
+        expect(openFiles(next)).not.toContain('/dev/ptmx');
+        expect(readFileSync(join(a.home, 'daemon.log'), 'utf8')).toContain('the daemon before this one ended without');
+      }
       await a.ok('write', 'still here\r');
       await a.ok('wait', '--match', 'still here', '--timeout', '10');
       expect(isAlive(shell)).toBe(true);
       const { headless } = await status(a);
       const log = readFileSync(join(a.home, `headless-${headless[0]?.generation}.log`), 'utf8');
-      expect(log.match(/the daemon ended without saying so; it is started again/g)).toHaveLength(2);
+      expect(log.match(/the daemon ended without saying so; it is started again/g)).toHaveLength(crashes);
       expect(log).toContain('the daemon is back');
     });
-  });
+  };
+  it('brings a daemon back that crashed, and no session notices', async () => await isBack(1));
+  it('brings one back that crashes again and again', { tags: 'full' }, async () => await isBack(2));
 
-  it('that was stopped stays stopped: by down, by SIGTERM, and by down just after a crash', async () => {
+  const stops: [string, (a: TestMachine) => Promise<unknown>][] = [
+    ['by down', (a) => a.ok('down')],
+    [
+      'by SIGTERM',
+      async (a) => {
+        const pid = a.daemonPid;
+        process.kill(pid, 'SIGTERM');
+        await expect.poll(() => isAlive(pid), soon).toBe(false);
+      },
+    ],
+    [
+      'by down just after a crash',
+      async (a) => {
+        await killAndWait(a.daemonPid);
+        await a.ok('down');
+      },
+    ],
+  ];
+  const staysStopped = async (_: string, stop: (a: TestMachine) => Promise<unknown>) => {
     await withTeam(['A'], async (a) => {
       await a.ok('new', '--', 'cat');
-      const stays = async () => {
-        // Longer than the first pause.
-        await new Promise((resolve) => setTimeout(resolve, 2_500));
-        expect((await a.run(['status'])).code).toBe(1);
-        await a.ok('up');
-      };
-      await a.ok('down');
-      await stays();
-      const pid = a.daemonPid;
-      process.kill(pid, 'SIGTERM');
-      await expect.poll(() => isAlive(pid), soon).toBe(false);
-      await stays();
-      await killAndWait(a.daemonPid);
-      await a.ok('down');
-      await stays();
+      await stop(a);
+      // Longer than the first pause.
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect((await a.run(['status'])).code).toBe(1);
+      await a.ok('up');
       expect((await status(a)).headless[0]?.sessions).toBe(1);
     });
-  });
+  };
+  it.each(stops)('that was stopped %s stays stopped', { tags: 'full' }, staysStopped);
 
-  it('leaves a crashed daemon alone while an upgrade holds its lock', async () => {
+  it('leaves a crashed daemon alone while an upgrade holds its lock', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       await headlessIs(a).toHaveLength(1);
       const started = readFileSync(`/proc/${process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19];
@@ -113,7 +124,7 @@ describe('a machine', () => {
     });
   });
 
-  it('starts neither again where that was switched off', async () => {
+  it('starts neither again where that was switched off', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       await headlessIs(a).toHaveLength(1);
       await a.ok('config', 'set', 'guard', 'off');

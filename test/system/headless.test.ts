@@ -10,6 +10,7 @@ import { connectLocal } from '../../daemon/process/local-socket.ts';
 import type { MethodName, ParamsOf, ResultOf } from '../../shared/protocol/methods.ts';
 import { ask, typedCall } from '../../shared/rpc/client.ts';
 import type { CallOptions, Peer } from '../../shared/rpc/peer.ts';
+import { inTier } from '../support/tier.ts';
 
 /** How long a condition that others bring about may take on a busy machine. */
 const soon = { timeout: 15_000 };
@@ -210,7 +211,8 @@ describe('the headless server', () => {
     expect(await exit).toEqual({ code: 0, signal: null });
   });
 
-  test('has every last byte of 300 short commands and of 60 that write much', async () => {
+  const [short, long] = [inTier(60, 300), inTier(12, 60)];
+  test(`has every last byte of ${short} short commands and of ${long} that write much`, async () => {
     const { ask, run, peer } = await start();
     const whole = numbered(50_000);
     const check = async (count: number, script: (i: number) => string, wanted: (i: number) => string) => {
@@ -224,12 +226,12 @@ describe('the headless server', () => {
       }
     };
     await check(
-      300,
+      short,
       (i) => `printf 'number %s' ${i}`,
       (i) => `number ${i}`,
     );
     await check(
-      60,
+      long,
       () => 'seq 1 50000',
       () => whole,
     );

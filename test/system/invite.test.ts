@@ -38,7 +38,7 @@ describe('an invite', () => {
     });
   });
 
-  it('that expired is refused', async () => {
+  it('that expired is refused', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       const code = await a.ok('invite', '--expires', '1s');
       await new Promise((resolve) => setTimeout(resolve, 2_100));
@@ -68,7 +68,7 @@ describe('an invite', () => {
     });
   });
 
-  it('does not take a name twice when it was chosen, and finds another when it was not', async () => {
+  it('does not take a name twice when it was chosen, and finds another when it was not', { tags: 'full' }, async () => {
     await withTeam(['A'], async (a) => {
       const code = await a.ok('invite');
       await withGuest(a, 'A', async (b) => {
@@ -79,7 +79,7 @@ describe('an invite', () => {
     });
   });
 
-  it('is not needed twice: a member of a larger team leaves it only on purpose', async () => {
+  it('is not needed twice: a member of a larger team leaves it only on purpose', { tags: 'full' }, async () => {
     await withTeam(['A', 'B'], async (a, b) => {
       await withGuest(a, 'C', async (c) => {
         await c.ok('up');

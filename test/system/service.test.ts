@@ -122,7 +122,7 @@ describe.skipIf(cannot)('a machine that systemd runs', { timeout: 180_000 }, () 
     await machine.ok('down', '--sessions');
   });
 
-  it('leaves things as they were where the service cannot run', async () => {
+  it('leaves things as they were where the service cannot run', { tags: 'full' }, async () => {
     const { machine } = await machineUnderSystemd(join(scratch, 'home'));
     await machine.ok('up', '--direct', 'off', '--p2p', 'off', '--lan', 'off');
     const { pid: shell } = await machine.json<{ pid: number }>('new', '--name', 'main');

@@ -1,29 +1,40 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { forAllTests } from '../support/shared.ts';
 import { Machine, windowEnvironment } from './machines.ts';
 import { packagedExtension } from './package.ts';
 import { until } from './until.ts';
 import { type Workbench, withWorkbench } from './workbench.ts';
 
 describe('a window in a team of two', () => {
-  let vsix: string;
   let a: Machine;
   let b: Machine;
   beforeAll(async () => {
-    vsix = await packagedExtension();
     [a, b] = await Promise.all([Machine.started('MACHINE-A'), Machine.started('MACHINE-B')]);
     await a.admit(b);
   });
   afterAll(() => Promise.all([a, b].map((machine) => machine?.dispose())));
 
+  /** One window for all tests: each takes it as it is after the start, without terminals and notifications. */
+  const window = forAllTests<Workbench>(async (body) => {
+    const vsix = await packagedExtension();
+    await withWorkbench('team-of-two', { vsix: [vsix], env: windowEnvironment(a) }, body);
+  });
   const shell = ['--', 'bash', '--norc', '--noprofile'];
-  const inWindow = (name: string, test: (wb: Workbench) => Promise<void>) =>
-    withWorkbench(name, { vsix: [vsix], env: windowEnvironment(a) }, async (wb) => {
+  const inWindow = async (name: string, test: (wb: Workbench) => Promise<void>): Promise<void> => {
+    const wb = window();
+    try {
       await wb.openView('niia.machines');
       await wb
         .tree('Machines')
         .waitForRow('MACHINE-B', (row) => /(direct|p2p|gateway) · (<1|\d+) ms · \d/.test(row.description));
       await test(wb);
-    });
+      await wb.runCommand('workbench.action.terminal.killAll');
+      await wb.runCommand('notifications.clearAll');
+    } catch (error) {
+      await wb.recordFailure(`${name}-failed`);
+      throw error;
+    }
+  };
 
   it("shows sessions as they come, and a remote worker's terminal goes on over a crash of the daemon", () =>
     inWindow('crash', async (wb) => {

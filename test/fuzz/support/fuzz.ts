@@ -2,8 +2,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { test } from 'vitest';
+import { inTier } from '../../support/tier.ts';
 
-const full = Boolean(process.env['NIIA_TEST_FULL']);
 const seed = process.env['NIIA_FUZZ_SEED'];
 const path = process.env['NIIA_FUZZ_PATH'];
 
@@ -90,8 +90,8 @@ function run(
   { full: most = 1_000_000, each = 1 }: FuzzOptions,
   check: (parameters: Replay, watch: (started: number) => void) => Promise<void> | void,
 ): void {
-  const runs = Math.max(1, Math.ceil((full ? most : Math.min(most, 1_000)) / each));
-  const timeout = full ? 900_000 : 60_000;
+  const runs = Math.max(1, Math.ceil(inTier(Math.min(most, 1_000), most) / each));
+  const timeout = inTier(60_000, 900_000);
   test(`${name}: ${(runs * each).toLocaleString('en')} hostile inputs`, { timeout }, async () => {
     const before = held();
     const parameters: Replay = { numRuns: runs };

@@ -14,8 +14,8 @@ export interface Row {
   note: string;
 }
 
-/** Writes the matrix where it can be taken into the documentation from, and prints it. */
-export function writeMatrix(rows: readonly Row[], file: string): void {
+/** Prints the matrix, and writes it to `file` if there is one. */
+export function writeMatrix(rows: readonly Row[], file: string | undefined): void {
   const head = ['Between the machines', 'First byte', 'Path reached', 'after', 'Exact bytes, both ways', 'And'];
   const lines = rows.map((row) => [
     row.scenario,
@@ -26,7 +26,8 @@ export function writeMatrix(rows: readonly Row[], file: string): void {
     row.note,
   ]);
   const table = [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+  console.log(table);
+  if (file === undefined) return;
   mkdirSync('test/artifacts', { recursive: true });
   writeFileSync(file, `${table}\n`);
-  console.log(table);
 }

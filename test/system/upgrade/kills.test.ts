@@ -118,7 +118,43 @@ async function runs(machine: TestMachine, installation: { entry: string; version
 }
 
 describe('a machine has a whole version that runs, and all its sessions', patience, () => {
-  test('whoever is killed at whichever step of an upgrade [UPG-6]', async () => {
+  /** Who is killed, at which step of which upgrade, and how it comes to its end. */
+  type Kill = [Victim, string, Interruption['mended'], 'good' | 'broken'];
+  const killedInTurn = async (kills: readonly Kill[]): Promise<void> => {
+    await withTeam(['lone'], async (machine) => {
+      const counters = new Counters(machine);
+      await counters.start(1);
+      for (const [victim, step, mended, quality] of kills) {
+        // The first step is written before there is a supervisor.
+        const when = (journal: Journal): boolean =>
+          journal.step === step && (victim === 'daemon' || holder(machine, 'upgrade.lock') !== undefined);
+        const bundle = quality === 'good' ? good : broken;
+        const outcome = await interrupted(machine, { bundle, victim, when, mended });
+        if (bundle === broken) expect(outcome).toBe('rolled_back');
+      }
+      await counters.check();
+    });
+  };
+
+  test('whoever is killed while no version runs, or the one before is put back [UPG-6]', async () =>
+    await killedInTurn([
+      ['both', 'stopped', 'by itself', 'good'],
+      ['both', 'rolling_back', 'by itself', 'broken'],
+    ]));
+
+  test(
+    'whoever is killed at any other step of an upgrade [UPG-6]',
+    { tags: 'full' },
+    async () =>
+      await killedInTurn([
+        ['supervisor', 'prepared', 'by itself', 'good'],
+        ['both', 'switched', 'by up', 'good'],
+        ['daemon', 'started', 'by itself', 'good'],
+        ['supervisor', 'stopped', 'by up', 'good'],
+      ]),
+  );
+
+  test('whoever is killed while a bundle comes, or is unpacked [UPG-6]', { tags: 'full' }, async () => {
     await withTeam(['lone'], async (machine) => {
       const counters = new Counters(machine);
       await counters.start(1);
@@ -140,55 +176,35 @@ describe('a machine has a whole version that runs, and all its sessions', patien
       await expect.poll(() => halfUnpacked(machine), { timeout: 20_000 }).toEqual([]);
       expect(received(machine)).toBe(statSync(good).size);
       await runs(machine, { entry: join(machine.home, 'versions/9.0.0/dist/niia.js'), version: '9.0.0' });
-
-      const cases: [Victim, string, Interruption['mended'], string?][] = [
-        ['supervisor', 'prepared', 'by itself'],
-        ['both', 'switched', 'by up'],
-        ['daemon', 'started', 'by itself'],
-        ['supervisor', 'stopped', 'by up'],
-        ['both', 'stopped', 'by itself'],
-        ['both', 'rolling_back', 'by itself', broken],
-      ];
-      for (const [victim, step, mended, bundle = good] of cases) {
-        // The first step is written before there is a supervisor.
-        const when = (journal: Journal): boolean =>
-          journal.step === step && (victim === 'daemon' || holder(machine, 'upgrade.lock') !== undefined);
-        const outcome = await interrupted(machine, { bundle, victim, when, mended });
-        if (bundle === broken) expect(outcome).toBe('rolled_back');
-      }
       await counters.check();
     });
   });
 
-  test.runIf(process.env['NIIA_TEST_FULL'])(
-    'whatever is killed at 100 random moments',
-    { timeout: 1_800_000 },
-    async () => {
-      await withTeam(['lone'], async (machine) => {
-        const counters = new Counters(machine);
-        await counters.start(10);
-        const outcomes: Record<string, number> = {};
-        for (let round = 0; round < 100; round++) {
-          const victim = (['supervisor', 'daemon', 'both'] as const)[round % 3] ?? 'both';
-          const bundle = round % 4 === 3 ? broken : good;
-          const mended = round % 2 === 0 ? 'by up' : 'by itself';
-          let at = 0;
-          const delay = Math.random() * 2_500;
-          // Every other one of those that fail is killed while it is put back, which a random moment rarely meets.
-          const when = ({ step }: Journal): boolean => {
-            if (round % 8 === 3 && step !== 'rolling_back') return false;
-            at ||= performance.now();
-            return performance.now() - at > (round % 8 === 3 ? delay / 5 : delay);
-          };
-          const outcome = await interrupted(machine, { bundle, victim, when, mended });
-          const what = `${bundle === good ? 'good' : 'broken'} ${outcome}`;
-          expect(what).not.toBe('broken upgraded');
-          outcomes[what] = (outcomes[what] ?? 0) + 1;
-          if (round % 10 !== 9) continue;
-          await counters.check();
-          console.log(`${round + 1} of 100:`, outcomes);
-        }
-      });
-    },
-  );
+  test('whatever is killed at 100 random moments', { tags: 'full', timeout: 1_800_000 }, async () => {
+    await withTeam(['lone'], async (machine) => {
+      const counters = new Counters(machine);
+      await counters.start(10);
+      const outcomes: Record<string, number> = {};
+      for (let round = 0; round < 100; round++) {
+        const victim = (['supervisor', 'daemon', 'both'] as const)[round % 3] ?? 'both';
+        const bundle = round % 4 === 3 ? broken : good;
+        const mended = round % 2 === 0 ? 'by up' : 'by itself';
+        let at = 0;
+        const delay = Math.random() * 2_500;
+        // Every other one of those that fail is killed while it is put back, which a random moment rarely meets.
+        const when = ({ step }: Journal): boolean => {
+          if (round % 8 === 3 && step !== 'rolling_back') return false;
+          at ||= performance.now();
+          return performance.now() - at > (round % 8 === 3 ? delay / 5 : delay);
+        };
+        const outcome = await interrupted(machine, { bundle, victim, when, mended });
+        const what = `${bundle === good ? 'good' : 'broken'} ${outcome}`;
+        expect(what).not.toBe('broken upgraded');
+        outcomes[what] = (outcomes[what] ?? 0) + 1;
+        if (round % 10 !== 9) continue;
+        await counters.check();
+        console.log(`${round + 1} of 100:`, outcomes);
+      }
+    });
+  });
 });

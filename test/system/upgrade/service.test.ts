@@ -12,8 +12,10 @@ let builds: Builds;
 let newer: string;
 let manager: UserManager;
 let machine: TestMachine;
+/** Its session. */
+let counters: Counters;
 
-describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 240_000 }, () => {
+describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 240_000, tags: 'full' }, () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'niia-builds-'));
     builds = new Builds(folder);
@@ -27,6 +29,8 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     delete machine.env['XDG_CONFIG_HOME'];
     await machine.ok('up', '--direct', 'off', '--p2p', 'off', '--lan', 'off');
     await machine.ok('service', 'install');
+    counters = new Counters(machine);
+    await counters.start(1);
   }, 180_000);
   afterAll(async () => {
     await manager?.stop();
@@ -41,15 +45,14 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
   };
 
   test('is upgraded with its sessions, and systemd looks after the new daemon', async () => {
-    const counters = new Counters(machine);
-    await counters.start(1);
     const bundle = builds.bundle(newer, folder, '--target', 'any');
     const outcome = await machine.json<{ from: string }>('upgrade', '--bundle', bundle);
     expect(outcome).toMatchObject({ to: '9.0.0', sessionsKept: 1, rolledBack: false });
     expect(await running()).toEqual(['9.0.0', true, true]);
     await counters.check();
+  });
 
-    if (!process.env['NIIA_TEST_FULL']) return;
+  test('has its version back where the new one is broken, with its sessions', async () => {
     const broken = builds.breakIt(newer, 'throws', {
       command: 'daemon',
       code: "throw new Error('broken on purpose');",
@@ -70,7 +73,9 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     await counters.check();
   });
 
-  test('comes back with the version before, where all is killed while one that does not start is tried', async () => {
+  test('comes back with the version before, where all is killed while one that does not start is tried', {
+    tags: 'full',
+  }, async () => {
     const daemon = (): { pid: number; entry: string } =>
       JSON.parse(readFileSync(join(machine.home, 'daemon.json'), 'utf8'));
     const before = daemon();
@@ -87,8 +92,6 @@ describe.skipIf(whyNoUserManager())('a machine that systemd runs', { timeout: 24
     expect(daemon()).toMatchObject({ entry: before.entry });
     expect(daemon().pid).not.toBe(before.pid);
     expect(await running()).toEqual(['9.0.0', true, true]);
-
-    if (!process.env['NIIA_TEST_FULL']) return;
     await expect.poll(step, { timeout: 120_000 }).toBe('rolled_back');
     expect(await running()).toEqual(['9.0.0', true, true]);
     expect(daemon()).toMatchObject({ entry: before.entry });

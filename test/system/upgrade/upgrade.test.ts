@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Breakage, Builds } from '../../support/builds.ts';
 import { Counters } from '../../support/counter.ts';
 import { entry, isAlive, type TestMachine, withTeam } from '../../support/machine.ts';
+import { inTier } from '../../support/tier.ts';
 
 let folder: string;
 let builds: Builds;
@@ -34,10 +35,33 @@ const pointer = (machine: TestMachine) =>
 const version = async (machine: TestMachine) => (await machine.json<{ version: string }>('status'))['version'];
 
 /** Several starts of several processes each: on a busy machine they take their time. */
-const patience = { timeout: process.env['NIIA_TEST_FULL'] ? 600_000 : 240_000 };
+const patience = { timeout: inTier(240_000, 600_000) };
+
+/** What is wrong with a build, and what is said of it. */
+interface Broken {
+  name: string;
+  command: Breakage['command'];
+  code: string;
+  reason: RegExp;
+}
+
+const throws: Broken = {
+  name: 'throws',
+  command: 'daemon',
+  code: "throw new Error('broken on purpose');",
+  reason: /broken on purpose/,
+};
+const hang = 'setInterval(() => undefined, 1000); await new Promise(() => undefined);';
+const exit = "process.stderr.write('no terminals here\\n'); process.exit(3);";
+/** Those that never answer take their half minute. */
+const otherwiseBroken: Broken[] = [
+  { name: 'no-terminals', command: 'headless', code: exit, reason: /no terminals here/ },
+  { name: 'hangs', command: 'daemon', code: hang, reason: /not ready/ },
+  { name: 'no-headless', command: 'headless', code: hang, reason: /headless server did not start|longer than/ },
+];
 
 describe('an upgrade over the link', patience, () => {
-  test('brings the newer version, ends no session, and a reinstall of it neither', async () => {
+  test('brings the newer version and ends no session', async () => {
     await withTeam(
       ['newer', 'older'],
       async (asker, target) => {
@@ -64,13 +88,6 @@ describe('an upgrade over the link', patience, () => {
           ['9.0.0', 1],
         ]);
 
-        const again = await asker.json<Outcome>('remote', 'upgrade', 'older');
-        expect(again).toMatchObject({ from: '9.0.0', to: '9.0.0', sessionsKept: 3, rolledBack: false });
-        await counters.check();
-        expect(pointer(target).entry).toBe(join(target.home, 'versions/9.0.0.2/dist/niia.js'));
-        // The headless server of the first 9.0.0 still runs from its folder.
-        expect(existsSync(join(target.home, 'versions/9.0.0/dist/niia.js'))).toBe(true);
-
         // The command line that was installed before starts the upgraded version, also after a crash.
         await target.killDaemon();
         await target.ok('up');
@@ -86,19 +103,39 @@ describe('an upgrade over the link', patience, () => {
           'counter-1 exited',
           'fresh',
         ]);
-        console.log('daemon away, ms:', first.daemonDownMs, again.daemonDownMs);
+        console.log('daemon away, ms:', first.daemonDownMs);
       },
       { roles: { older: 'admin' }, entries: { newer } },
     );
   });
 
-  test('puts the old version back where the new one is broken, says why, and touches no machine after the canary', async () => {
+  test('that installs the same version again ends no session either', { tags: 'full' }, async () => {
+    await withTeam(
+      ['newer', 'older'],
+      async (asker, target) => {
+        const counters = new Counters(target);
+        await counters.start(2);
+        await asker.ok('remote', 'upgrade', 'older');
+        await target.ok('new', '--name', 'fresh', '--', 'sleep', '1000');
+        const again = await asker.json<Outcome>('remote', 'upgrade', 'older');
+        expect(again).toMatchObject({ from: '9.0.0', to: '9.0.0', sessionsKept: 3, rolledBack: false });
+        await counters.check();
+        expect(pointer(target).entry).toBe(join(target.home, 'versions/9.0.0.2/dist/niia.js'));
+        // The headless server of the first 9.0.0 still runs from its folder.
+        expect(existsSync(join(target.home, 'versions/9.0.0/dist/niia.js'))).toBe(true);
+      },
+      { roles: { older: 'admin' }, entries: { newer } },
+    );
+  });
+
+  /** What is wrong with each new version; that they are put back one after the other is part of it. */
+  const isPutBack = async (broken: readonly Broken[]): Promise<void> => {
     await withTeam(['asker', 'canary', 'second'], async (asker, target, second) => {
       const counters = new Counters(target);
       await counters.start(2);
       const { daemonPid } = target;
       const untouched = second.daemonPid;
-      for (const { name, command, code, reason } of breakages()) {
+      for (const { name, command, code, reason } of broken) {
         const bundle = builds.bundle(builds.breakIt(newer, name, { command, code }), folder, '--target', 'any');
         const ended = await asker.run(['--json', 'remote', 'upgrade', '--all', '--bundle', bundle], {
           timeoutMs: 200_000,
@@ -121,21 +158,9 @@ describe('an upgrade over the link', patience, () => {
       const left = (): number => readdirSync(join(target.home, 'versions')).filter((one) => one.startsWith('9')).length;
       await expect.poll(left, { timeout: 10_000 }).toBeLessThanOrEqual(1);
     });
-  });
+  };
+  const title =
+    'puts the old version back where the new one is broken, says why, and touches no machine after the canary';
+  test(title, async () => await isPutBack([throws]));
+  test(`${title}: in every way`, { tags: 'full' }, async () => await isPutBack([throws, ...otherwiseBroken]));
 });
-
-/** What is wrong with a build, and what is said of it. Those that never answer take their half minute: the long tier has them. */
-function breakages(): { name: string; command: Breakage['command']; code: string; reason: RegExp }[] {
-  const hang = 'setInterval(() => undefined, 1000); await new Promise(() => undefined);';
-  const exit = "process.stderr.write('no terminals here\\n'); process.exit(3);";
-  return [
-    { name: 'throws', command: 'daemon', code: "throw new Error('broken on purpose');", reason: /broken on purpose/ },
-    { name: 'no-terminals', command: 'headless', code: exit, reason: /no terminals here/ },
-    ...(process.env['NIIA_TEST_FULL']
-      ? ([
-          { name: 'hangs', command: 'daemon', code: hang, reason: /not ready/ },
-          { name: 'no-headless', command: 'headless', code: hang, reason: /headless server did not start|longer than/ },
-        ] as const)
-      : []),
-  ];
-}

@@ -17,9 +17,11 @@ async function versions(machine: TestMachine): Promise<Record<string, string>> {
   return Object.fromEntries(list.machines.map(({ name, version }) => [name, version]));
 }
 
+let jobs = 0;
+
 /** What a person does on another machine: a session that is written to, read, recorded and waited for; a command. */
 async function works(from: TestMachine, to: TestMachine): Promise<void> {
-  const name = `by-${from.name}`;
+  const name = `job-${++jobs}`;
   await from.ok('remote', 'new', to.name, '--name', name, '--', 'sh');
   await from.ok('remote', 'write', to.name, '--session', name, 'echo $((6*7)); exit 3\r');
   const ended = await from.json<{ exitCode: number }>('remote', 'wait', to.name, '--session', name, '--exit');
@@ -33,52 +35,19 @@ async function works(from: TestMachine, to: TestMachine): Promise<void> {
 }
 
 describe('versions that mix', patience, () => {
-  test('an older and a newer machine work with each other, both ways, through the gateway of either', async () => {
-    for (const [first, second] of [
-      ['older', 'newer'],
-      ['newer', 'older'],
-    ] as const) {
-      await withTeam(
-        [first, second],
-        async (a, b) => {
-          expect(await versions(a)).toMatchObject({ older: olderVersion });
-          expect((await versions(a))['newer']).not.toBe(olderVersion);
-          expect(await versions(b)).toEqual(await versions(a));
-          await works(a, b);
-          await works(b, a);
-        },
-        { roles: { [second]: 'admin' }, entries: { older } },
-      );
-    }
-  });
+  const workTogether = async (a: TestMachine, b: TestMachine): Promise<void> => {
+    expect(await versions(a)).toMatchObject({ older: olderVersion });
+    expect((await versions(a))['newer']).not.toBe(olderVersion);
+    expect(await versions(b)).toEqual(await versions(a));
+    await works(a, b);
+    await works(b, a);
+  };
 
-  test('a command line and a daemon of different versions understand each other', async () => {
-    for (const [daemon, commands] of [
-      [older, entry],
-      [entry, older],
-    ] as const) {
-      await withTeam(
-        ['mixed'],
-        async (machine) => {
-          const { version } = await machine.json<{ version: string }>('status');
-          machine.entry = commands;
-          expect((await machine.json<{ version: string }>('status'))['version']).toBe(version);
-          await machine.ok('new', '--name', 'cross', '--', 'sh');
-          await machine.ok('write', '--session', 'cross', 'echo $((6*7))\r');
-          await machine.ok('wait', '--session', 'cross', '--match', '42');
-          expect(await machine.ok('read', '--session', 'cross')).toContain('42');
-          expect((await machine.json<{ sessions: unknown[] }>('list'))['sessions']).toHaveLength(1);
-          await machine.ok('kill', '--session', 'cross');
-        },
-        { entries: { mixed: daemon } },
-      );
-    }
-  });
-
-  test('an older machine is upgraded by a newer one, and its sessions stay in the older headless server', async () => {
+  test('an older machine works with the newer one that it joins, both ways, and is upgraded by it, while its sessions stay in the older headless server', async () => {
     await withTeam(
       ['newer', 'older'],
       async (newer, target) => {
+        await workTogether(newer, target);
         const counters = new Counters(target);
         await counters.start(1);
         const outcome = await newer.json('remote', 'upgrade', 'older');
@@ -86,7 +55,52 @@ describe('versions that mix', patience, () => {
         expect((await versions(newer))['older']).toBe(outcome['to']);
         await counters.check();
         await works(newer, target);
-        // The other way it takes a word more.
+      },
+      { roles: { older: 'admin' }, entries: { older } },
+    );
+  });
+
+  test(
+    'a newer machine works with the older one that it joins, both ways',
+    { tags: 'full' },
+    async () => await withTeam(['older', 'newer'], workTogether, { roles: { newer: 'admin' }, entries: { older } }),
+  );
+
+  const understand = async (daemon: string, commands: string) => {
+    await withTeam(
+      ['mixed'],
+      async (machine) => {
+        const { version } = await machine.json<{ version: string }>('status');
+        machine.entry = commands;
+        expect((await machine.json<{ version: string }>('status'))['version']).toBe(version);
+        await machine.ok('new', '--name', 'cross', '--', 'sh');
+        await machine.ok('write', '--session', 'cross', 'echo $((6*7))\r');
+        await machine.ok('wait', '--session', 'cross', '--match', '42');
+        expect(await machine.ok('read', '--session', 'cross')).toContain('42');
+        expect((await machine.json<{ sessions: unknown[] }>('list'))['sessions']).toHaveLength(1);
+        await machine.ok('kill', '--session', 'cross');
+      },
+      { entries: { mixed: daemon } },
+    );
+  };
+  test(
+    'a newer command line and an older daemon understand each other',
+    { tags: 'full' },
+    async () => await understand(older, entry),
+  );
+  test(
+    'an older command line and a newer daemon understand each other',
+    { tags: 'full' },
+    async () => await understand(entry, older),
+  );
+
+  test('a newer machine is brought back to an older version where that is allowed', { tags: 'full' }, async () => {
+    await withTeam(
+      ['newer', 'older'],
+      async (newer, target) => {
+        const counters = new Counters(target);
+        await counters.start(1);
+        await newer.ok('remote', 'upgrade', 'older');
         target.entry = entry;
         const bundle = `${target.home}/older.niiabundle`;
         newer.entry = older;

@@ -27,7 +27,7 @@ describe('a daemon that ends while it is asked', () => {
   });
 
   test('is not well where that goes on', async () => {
-    await expect(runningDaemon(daemonOf(lost))).rejects.toMatchObject({ code: 'link_lost' });
+    await expect(runningDaemon(daemonOf(lost), 500)).rejects.toMatchObject({ code: 'link_lost' });
   });
 
   test('is not asked again where it says what is wrong', async () => {

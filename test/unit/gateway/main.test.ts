@@ -112,7 +112,7 @@ describe('niia gateway', () => {
     expect(await second.exit).toBe(0);
   });
 
-  it('a frozen machine is absent within 10 s, by real sockets', async () => {
+  it('a frozen machine is absent within 10 s, by real sockets', { tags: 'full' }, async () => {
     const state = scratch();
     const gateway = await run({ listen: '127.0.0.1:0', state });
     const { roster, machines } = newTeam(['a', 'b']);

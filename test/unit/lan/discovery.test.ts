@@ -8,10 +8,11 @@ import type { LanAddress } from '../../../daemon/lan/lan-peer.ts';
 import { announcedHash } from '../../../daemon/lan/seal.ts';
 import { localSegments } from '../../../daemon/lan/segments.ts';
 import type { Limits } from '../../../daemon/lan/source-limit.ts';
+import { inTier } from '../../support/tier.ts';
 import { announcement, anyPacket, query } from './packets.ts';
 import { closing, newLan, quiet, teamOf } from './stage.ts';
 
-const runs = process.env['NIIA_TEST_FULL'] ? 20_000 : 1_000;
+const runs = inTier(1_000, 20_000);
 /** About half a millisecond each, on a busy machine more. */
 const packetTestMs = 20_000 + 3 * runs;
 const group = '224.0.0.251';

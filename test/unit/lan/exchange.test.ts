@@ -5,10 +5,10 @@ import { Exchange } from '../../../daemon/lan/exchange.ts';
 import type { Frame } from '../../../daemon/lan/frames.ts';
 import { decodeFrame, encodeFrame } from '../../../daemon/lan/frames.ts';
 import { longestDatagram, open, seal } from '../../../daemon/lan/seal.ts';
+import { inTier } from '../../support/tier.ts';
 import { Air, at, newPair } from './air.ts';
 
-const full = Boolean(process.env['NIIA_TEST_FULL']);
-const fuzzRuns = full ? 100_000 : 1_000;
+const fuzzRuns = inTier(1_000, 100_000);
 const fuzzed = { timeout: 20_000 + fuzzRuns };
 
 beforeEach(() => {
@@ -89,7 +89,7 @@ describe('signals in datagrams', () => {
           a.exchange.close();
           b.exchange.close();
         }),
-        { numRuns: full ? 5_000 : 150 },
+        { numRuns: inTier(150, 5_000) },
       );
     },
   );
@@ -195,7 +195,7 @@ describe('whoever else is on the LAN', () => {
             for (const one of [a, b, receiver]) one.exchange.close();
           },
         ),
-        { numRuns: full ? 1_000 : 60 },
+        { numRuns: inTier(60, 1_000) },
       );
     },
   );

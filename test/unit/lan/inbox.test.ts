@@ -4,8 +4,9 @@ import type { DataFrame } from '../../../daemon/lan/frames.ts';
 import { decodeFrame, encodeFrame, haveAll, longestPart, mostParts } from '../../../daemon/lan/frames.ts';
 import { Inbox } from '../../../daemon/lan/inbox.ts';
 import { longestJson, readMessage } from '../../../daemon/lan/message.ts';
+import { inTier } from '../../support/tier.ts';
 
-const runs = process.env['NIIA_TEST_FULL'] ? 100_000 : 1_000;
+const runs = inTier(1_000, 100_000);
 const fuzzed = { timeout: 20_000 + runs };
 const tag = 7n;
 

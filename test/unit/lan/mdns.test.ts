@@ -2,10 +2,11 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { Mdns } from '../../../daemon/lan/mdns.ts';
 import { localSegments } from '../../../daemon/lan/segments.ts';
+import { inTier } from '../../support/tier.ts';
 import { announcement, anyPacket } from './packets.ts';
 import { closing } from './stage.ts';
 
-const runs = process.env['NIIA_TEST_FULL'] ? 1_000_000 : 1_000;
+const runs = inTier(1_000, 1_000_000);
 const plenty = { perSecond: 1_000_000_000, burst: 1_000_000_000 };
 
 it('any packets at all are survived in bounded memory [LAN-10]', { timeout: 20_000 + runs }, async () => {

@@ -3,10 +3,10 @@ import type { Identity } from '../../../daemon/team/identity.ts';
 import { bundleSim, runNights } from '../../sim/bundle.ts';
 import { identities, teamOf } from '../../sim/team.ts';
 import { World } from '../../sim/world.ts';
+import { inTier } from '../../support/tier.ts';
 
-const full = Boolean(process.env['NIIA_TEST_FULL']);
 /** How many nights. */
-const count = Number(process.env['NIIA_SIM_SEEDS'] ?? (full ? 10_000 : 1_000));
+const count = Number(process.env['NIIA_SIM_SEEDS'] ?? inTier(250, 10_000));
 /** One night alone, with its trace. */
 const single = process.env['NIIA_SIM_SEED'];
 const workers = 2;

@@ -4,8 +4,9 @@ import { NiiaError } from '../../../shared/errors.ts';
 import { limits } from '../../../shared/protocol/limits.ts';
 import type { Encoded } from '../../../shared/rpc/frames.ts';
 import { decode, encode } from '../../../shared/rpc/frames.ts';
+import { inTier } from '../../support/tier.ts';
 
-const runs = process.env['NIIA_TEST_FULL'] ? 1_000_000 : 1_000;
+const runs = inTier(1_000, 1_000_000);
 
 function joined({ head, body }: Encoded): Uint8Array {
   return Buffer.concat([head, body ?? new Uint8Array()]);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { helperLimits } from '../../../daemon/webrtc/helper-protocol.ts';
 import type { P2pSignal } from '../../../daemon/webrtc/p2p-signal.ts';
 import { p2pSignalSchema } from '../../../daemon/webrtc/p2p-signal.ts';
+import { inTier } from '../../support/tier.ts';
 import { bundleHelper, cleanup, connect, End, ends, Receiver, remove, webRtc } from './support.ts';
 
 let bundle: { folder: string; entry: string };
@@ -62,10 +63,12 @@ test('two machines connect, and each says something to the other', async () => {
   expect(Buffer.from(b.messages[0]!).toString()).toBe('to b');
 });
 
-test('20,000 messages of mixed sizes arrive once and in order, both ways at once, and the sender is made to wait', async () => {
+const many = inTier(10_000, 20_000);
+
+test(`${many.toLocaleString('en')} messages of mixed sizes arrive once and in order, both ways at once, and the sender is made to wait`, async () => {
   const [a, b] = await connect(...pair());
   const sizeOf = (index: number): number => (index % 400 === 0 ? helperLimits.message : 4 + ((index * 7919) % 1000));
-  const count = 20_000;
+  const count = many;
   const [atA, atB] = [checkNumbered(a, sizeOf), checkNumbered(b, sizeOf)];
   const waits = await Promise.all([sendNumbered([a, b], count, sizeOf), sendNumbered([b, a], count, sizeOf)]);
   await Promise.all([a.until(() => atA.next === count), b.until(() => atB.next === count)]);
