@@ -127,11 +127,15 @@ export class Workplaces {
     if (slug === null) throw new AttemptFailure('start_failed', 'a worktree without a name');
     if (record.worktree && record.worktree.gitDir !== '') return record.worktree;
     const path = join(this.#o.home.folder('worktrees', run), `${fileNameOf(worker)}-${epoch}`);
-    const planned = record.worktree ?? (await this.#worktrees.plan(repository, slug, worker, path));
-    save(planned);
-    const made = await this.#worktrees.make(repository, planned);
-    save(made);
-    return made;
+    const begun = record.worktree;
+    // A branch that is found free stays free until it is made.
+    return await this.#worktrees.inTurn(repository.common, async () => {
+      const planned = begun ?? (await this.#worktrees.plan(repository, slug, worker, path));
+      save(planned);
+      const made = await this.#worktrees.make(repository, planned, begun !== null);
+      save(made);
+      return made;
+    });
   }
 
   /** Where it works, or would without a worktree. */
