@@ -207,12 +207,16 @@ export class Workplaces {
  * count for whoever uses the repository later, outside of the sandbox.
  */
 function gitPlaces(cwd: string, worktree: Worktree | null): { writable: string[]; readOnly: string[] } {
-  const common = worktree?.common ?? join(cwd, '.git');
-  const readOnly = ['hooks', 'config', 'config.worktree', 'info'].map((name) => join(common, name)).filter(existsSync);
-  if (!worktree) return { writable: [], readOnly: isFolder(common) ? readOnly : [] };
-  const shared = ['objects', 'refs', 'logs'].map((name) => join(common, name)).filter(existsSync);
-  const pointers = ['commondir', 'gitdir'].map((name) => join(worktree.gitDir, name));
-  return { writable: [...shared, worktree.gitDir], readOnly: pointers };
+  if (!worktree) {
+    const common = join(cwd, '.git');
+    const settings = ['hooks', 'config', 'config.worktree', 'info'].map((name) => join(common, name));
+    return { writable: [], readOnly: isFolder(common) ? settings.filter(existsSync) : [] };
+  }
+  const { common, gitDir } = worktree;
+  const written = ['objects', 'refs', 'logs'].map((name) => join(common, name)).filter(existsSync);
+  // Links lead into the main checkout, wherever that is.
+  const seen = [dirname(common), common];
+  return { writable: [...written, gitDir], readOnly: [...seen, join(gitDir, 'commondir'), join(gitDir, 'gitdir')] };
 }
 
 function fromHome(path: string): string {
