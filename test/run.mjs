@@ -101,6 +101,8 @@ await ensureDebianPackages([
   ...['iproute2', 'nftables', 'python3-minimal', 'coturn'],
   // A service manager, and what checks the files of others.
   ...['systemd', 'libplist-utils', 'libxml2-utils'],
+  // Sandboxes of workers.
+  'bubblewrap',
 ]);
 await check('format and lint', 'npx', ['biome', 'check', '--error-on-warnings', '.']);
 await check('types', 'npm', ['run', '--silent', 'check:types']);

@@ -488,7 +488,7 @@ export class Session {
     const { pid } = this.#parts.meta;
     // Windows has nothing that stops a process for a while.
     if (process.platform === 'win32' || this.#parts.token === undefined) return undefined;
-    const processes = new SessionProcesses({ root: pid, mark: ['NIIA_SESSION_TOKEN', this.#parts.token] });
+    const processes = new SessionProcesses({ root: pid, mark: { NIIA_SESSION_TOKEN: this.#parts.token } });
     return new Freezer({ processes, cgroup: this.#cgroup });
   }
 

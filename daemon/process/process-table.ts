@@ -56,12 +56,15 @@ function psTable(): ProcessEntry[] {
   });
 }
 
-/** Whether the process was started with this variable in its environment, or inherited it; false where it cannot be seen. */
-export function hasVariable(pid: number, name: string, value: string): boolean {
+/** Whether the process was started with these variables in its environment, or inherited them; false where it cannot be seen. */
+export function hasVariables(pid: number, variables: Readonly<Record<string, string>>): boolean {
   if (process.platform !== 'linux') return false;
+  const environment = ofProcess(pid, 'environ')?.split('\0');
+  if (!environment) return false;
   // As the bytes are: the file is read as such.
-  const variable = Buffer.from(`${name}=${value}`).toString('latin1');
-  return ofProcess(pid, 'environ')?.split('\0').includes(variable) ?? false;
+  return Object.entries(variables).every(([name, value]) =>
+    environment.includes(Buffer.from(`${name}=${value}`).toString('latin1')),
+  );
 }
 
 /** A file of proc(5) about a process: undefined where it has ended, or is another user's. */

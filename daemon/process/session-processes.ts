@@ -1,9 +1,13 @@
 import { isErrno } from '../home/files.ts';
 import type { ProcessEntry } from './process-table.ts';
-import { hasVariable, processTable } from './process-table.ts';
+import { hasVariables, processTable } from './process-table.ts';
 
-/** The variable, and its value, that only processes of the session have in their environment. */
-export type Mark = readonly [name: string, value: string];
+/** Variables and their values that only processes of the session have together in their environment. */
+export type Mark = Readonly<Record<string, string>>;
+
+const lookAgainMs = 2;
+/** A process that was killed is gone within this time, unless the system itself holds it. */
+const killWithinMs = 5000;
 
 export interface SessionProcessesOptions {
   /** The session's first process, where it is known. */
@@ -45,11 +49,13 @@ export class SessionProcesses {
     return [...found.values()].sort((a, b) => depth(a, found) - depth(b, found));
   }
 
-  /** Sends a signal to all of them; true where there were any. */
-  signal(name: NodeJS.Signals): boolean {
-    const all = this.find();
-    for (const { pid } of all) signalProcess(pid, name);
-    return all.length > 0;
+  /** Ends all of them, without a word; resolves when none is left. */
+  async kill(): Promise<void> {
+    const giveUpAt = performance.now() + killWithinMs;
+    for (let left = this.find(); left.length > 0 && performance.now() < giveUpAt; left = this.find()) {
+      for (const { pid } of left) signalProcess(pid, 'SIGKILL');
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
+    }
   }
 
   #belongs(entry: ProcessEntry, found: ReadonlyMap<number, ProcessEntry>): boolean {
@@ -57,7 +63,7 @@ export class SessionProcesses {
     if (pid === this.#o.root || found.has(parent) || this.#places.has(placeOf(entry))) return true;
     const sign = `${pid} ${start}`;
     if (this.#marked.has(sign)) return true;
-    if (!hasVariable(pid, ...this.#o.mark)) return false;
+    if (!hasVariables(pid, this.#o.mark)) return false;
     this.#marked.add(sign);
     return true;
   }

@@ -98,6 +98,8 @@ const prepare: Record<CliName, (place: Place) => Pick<CliSetup, 'argv' | 'env'>>
         ANTHROPIC_API_KEY: key,
         ANTHROPIC_BASE_URL: modelUrl,
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+        // Else it tells its model of the tools of MCP servers only when that searches for them.
+        ENABLE_TOOL_SEARCH: 'false',
         DISABLE_AUTOUPDATER: '1',
       },
     };

@@ -164,9 +164,12 @@ export function workerPromises(worker: CliName): void {
         await stage.cli('mcp', 'add', '--scope', 'user', 'niia', process.execPath, stage.machine.entry, 'mcp');
         await stage.start('m');
       } else await stage.start('m', '--mcp');
-      expect((await stage.run('get-answer', '--session', 'm', 'with tools')).code).toBe(0);
-      const offered = stage.model.turns.find(({ prompt }) => prompt.includes('with tools'))?.tools.join(' ');
-      expect(offered).toMatch(/niia.*list_machines/);
+      // Not every program waits for its servers before its first turn.
+      const offered = async (): Promise<string | undefined> => {
+        expect((await stage.run('get-answer', '--session', 'm', 'with tools')).code).toBe(0);
+        return stage.model.turns.findLast(({ prompt }) => prompt.includes('with tools'))?.tools.join(' ');
+      };
+      await expect.poll(offered, { timeout: 60_000, interval: 1_000 }).toMatch(/niia.*list_machines/);
       await stage.machine.ok('kill', '--session', 'm');
     });
 

@@ -8,6 +8,7 @@ import path from 'node:path';
 const PROGRAM_OF = {
   'openssh-server': 'sshd',
   coturn: 'turnserver',
+  bubblewrap: 'bwrap',
   'openssh-client': 'ssh',
   iproute2: 'ip',
   nftables: 'nft',

@@ -226,7 +226,13 @@ export class Attempt {
     const { output } = this.#record.spec;
     const prompt = { session, id: promptIdOf(this.key), text: store.readPart(this.key, 'prompt') };
     const seen = (state: string): void => {
-      if (state === 'submitted' && this.#record.step === 'prompting') this.#save({ step: 'working' });
+      if (state !== 'submitted' || this.#record.step !== 'prompting') return;
+      try {
+        this.#save({ step: 'working' });
+      } catch (error) {
+        // It is as good as prompting: nothing depends on it.
+        this.#o.log.warn('a step of an attempt could not be written down', { ...this.key, error });
+      }
     };
     for (;;) {
       try {

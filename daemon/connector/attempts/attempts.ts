@@ -3,7 +3,6 @@ import type { AttemptKey, AttemptReport, AttemptSpec, Kept } from '../../../shar
 import { executable } from '../../headless/command.ts';
 import { LoginPath } from '../../headless/login-path.ts';
 import { bootMs } from '../../home/boot-clock.ts';
-import type { Home } from '../../home/home.ts';
 import type { Log } from '../../home/log.ts';
 import { Attempt } from './attempt.ts';
 import type { CoordinatorClient } from './coordinator.ts';
@@ -19,7 +18,6 @@ import { Workplaces } from './workplaces.ts';
 const tidyEveryMs = 24 * 3_600_000;
 
 export interface AttemptsOptions extends WorkerSessionsOptions {
-  home: Home;
   coordinator?: CoordinatorClient;
   /** The run's scratchpad, where that is on another machine; undefined: it is this one's folder. */
   scratchpad?: (key: AttemptKey, coordinators: readonly string[]) => ScratchpadRemote | undefined;

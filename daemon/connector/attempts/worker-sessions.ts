@@ -6,6 +6,8 @@ import type { PromptState } from '../../../shared/protocol/worker-methods.ts';
 import { ask, typedCall } from '../../../shared/rpc/client.ts';
 import type { CallOptions } from '../../../shared/rpc/peer.ts';
 import type { HeadlessServers } from '../../core/headless-servers.ts';
+import type { Home } from '../../home/home.ts';
+import { SessionProcesses } from '../../process/session-processes.ts';
 
 /** A server that is well answers within this time. */
 const deadlineMs = 15_000;
@@ -13,6 +15,7 @@ const deadlineMs = 15_000;
 const killDeadlineMs = 30_000;
 
 export interface WorkerSessionsOptions {
+  home: Home;
   servers: Pick<HeadlessServers, 'all' | 'sessions' | 'unreached' | 'changes' | 'current' | 'having'>;
   /** This machine, as sessions have it as their owner. */
   machine: () => { name: string; id: string };
@@ -118,6 +121,8 @@ export class WorkerSessions {
       if (!(error instanceof NiiaError) || (error.code !== 'no_such_session' && error.code !== 'session_ended'))
         throw error;
     }
+    // A headless server that died took its terminals along, and not what had left them.
+    await new SessionProcesses({ mark: { NIIA_SESSION: session, NIIA_HOME: this.#o.home.root } }).kill();
   }
 
   #call(options: CallOptions = {}): CallOptions {

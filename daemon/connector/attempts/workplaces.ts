@@ -127,11 +127,15 @@ export class Workplaces {
     if (slug === null) throw new AttemptFailure('start_failed', 'a worktree without a name');
     if (record.worktree && record.worktree.gitDir !== '') return record.worktree;
     const path = join(this.#o.home.folder('worktrees', run), `${fileNameOf(worker)}-${epoch}`);
-    const planned = record.worktree ?? (await this.#worktrees.plan(repository, slug, worker, path));
-    save(planned);
-    const made = await this.#worktrees.make(repository, planned);
-    save(made);
-    return made;
+    const begun = record.worktree;
+    // A branch that is found free stays free until it is made.
+    return await this.#worktrees.inTurn(repository.common, async () => {
+      const planned = begun ?? (await this.#worktrees.plan(repository, slug, worker, path));
+      save(planned);
+      const made = await this.#worktrees.make(repository, planned, begun !== null);
+      save(made);
+      return made;
+    });
   }
 
   /** Where it works, or would without a worktree. */
@@ -203,12 +207,16 @@ export class Workplaces {
  * count for whoever uses the repository later, outside of the sandbox.
  */
 function gitPlaces(cwd: string, worktree: Worktree | null): { writable: string[]; readOnly: string[] } {
-  const common = worktree?.common ?? join(cwd, '.git');
-  const readOnly = ['hooks', 'config', 'config.worktree', 'info'].map((name) => join(common, name)).filter(existsSync);
-  if (!worktree) return { writable: [], readOnly: isFolder(common) ? readOnly : [] };
-  const shared = ['objects', 'refs', 'logs'].map((name) => join(common, name)).filter(existsSync);
-  const pointers = ['commondir', 'gitdir'].map((name) => join(worktree.gitDir, name));
-  return { writable: [...shared, worktree.gitDir], readOnly: pointers };
+  if (!worktree) {
+    const common = join(cwd, '.git');
+    const settings = ['hooks', 'config', 'config.worktree', 'info'].map((name) => join(common, name));
+    return { writable: [], readOnly: isFolder(common) ? settings.filter(existsSync) : [] };
+  }
+  const { common, gitDir } = worktree;
+  const written = ['objects', 'refs', 'logs'].map((name) => join(common, name)).filter(existsSync);
+  // Links lead into the main checkout, wherever that is.
+  const seen = [dirname(common), common];
+  return { writable: [...written, gitDir], readOnly: [...seen, join(gitDir, 'commondir'), join(gitDir, 'gitdir')] };
 }
 
 function fromHome(path: string): string {

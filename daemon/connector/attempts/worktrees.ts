@@ -1,7 +1,7 @@
-import { existsSync, lstatSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Kept } from '../../../shared/protocol/attempt-methods.ts';
 import { isErrno } from '../../home/files.ts';
 import type { Log } from '../../home/log.ts';
@@ -34,21 +34,18 @@ export class Worktrees {
 
   /** Rejects with `start_failed` where the folder is in none, or in one without a commit. */
   async repositoryOf(folder: string): Promise<Repository> {
-    const cwd = folder;
+    const asked = ['--path-format=absolute', '--git-common-dir', '--show-toplevel', '--show-prefix', 'HEAD^{commit}'];
     try {
-      const places = await git(['rev-parse', '--path-format=absolute', '--git-common-dir', '--show-toplevel'], { cwd });
-      const [common = '', top = ''] = places.trimEnd().split('\n');
-      const prefix = (await git(['rev-parse', '--show-prefix'], { cwd })).trimEnd();
-      const head = await git(['rev-parse', '--verify', 'HEAD^{commit}'], { cwd }).catch(() => {
-        throw new AttemptFailure('start_failed', `the repository ${top} has no commit yet to start a worktree from`);
-      });
-      return { common, top, prefix, head: head.trim() };
+      const [common = '', top = '', prefix = '', head = ''] = (
+        await git(['rev-parse', ...asked], { cwd: folder })
+      ).split('\n');
+      return { common, top, prefix, head };
     } catch (error) {
       if (!(error instanceof GitError)) throw error;
-      throw new AttemptFailure(
-        'start_failed',
-        `${folder} is in no git repository that a worktree could be made of: ${error.message}`,
-      );
+      const why = /unknown revision|ambiguous argument/.test(error.message)
+        ? `the repository of ${folder} has no commit yet to start a worktree from`
+        : `${folder} is in no git repository that a worktree could be made of: ${error.message}`;
+      throw new AttemptFailure('start_failed', why);
     }
   }
 
@@ -63,24 +60,20 @@ export class Worktrees {
     return { common, gitDir: '', path, branch, base, links: [], resumed: false };
   }
 
-  /** Makes it, or again what an earlier daemon did not finish. */
-  async make(repository: Repository, planned: Worktree): Promise<Worktree> {
-    return await this.#inTurn(planned.common, async () => {
-      const { top: cwd } = repository;
-      const { path, branch, base } = planned;
-      await this.#clearAway(planned);
-      try {
-        await git(['worktree', 'add', '--quiet', '-b', branch, path, base], { cwd });
-      } catch (error) {
-        if (!(error instanceof GitError)) throw error;
-        throw new AttemptFailure('start_failed', `the worktree could not be made: ${error.message}`);
-      }
-      const gitDir = (await git(['rev-parse', '--path-format=absolute', '--git-dir'], { cwd: path })).trimEnd();
-      const links = await linkLarge(repository, path);
-      const made = { ...planned, gitDir, links };
-      await writeExcludes(made, cwd);
-      return made;
-    });
+  /** Makes it; `again`: an earlier daemon may have begun to. */
+  async make(repository: Repository, planned: Worktree, again: boolean): Promise<Worktree> {
+    const { top: cwd } = repository;
+    const { path, branch, base } = planned;
+    if (again) await this.#clearAway(planned);
+    try {
+      await git(['worktree', 'add', '--quiet', '-b', branch, path, base], { cwd });
+    } catch (error) {
+      if (!(error instanceof GitError)) throw error;
+      throw new AttemptFailure('start_failed', `the worktree could not be made: ${error.message}`);
+    }
+    const made = { ...planned, gitDir: gitDirOf(path), links: await linkLarge(repository, path) };
+    await writeExcludes(made, cwd);
+    return made;
   }
 
   /** The worktree of an earlier run whose branch, or folder, has this name. */
@@ -93,7 +86,7 @@ export class Worktrees {
       const [path, branch, base] = [of('worktree'), of('branch').replace(/^refs\/heads\//, ''), of('HEAD')];
       if (path === '' || path === repository.top || (branch !== name && basename(path) !== name)) continue;
       if (!existsSync(path)) continue;
-      const gitDir = (await git(['rev-parse', '--path-format=absolute', '--git-dir'], { cwd: path })).trimEnd();
+      const gitDir = gitDirOf(path);
       return { common, gitDir, path, branch: branch || 'HEAD', base, links: [], resumed: true };
     }
     throw new AttemptFailure('start_failed', `there is no worktree ${name} in ${repository.top} to go on in`);
@@ -118,7 +111,7 @@ export class Worktrees {
     const { path, branch, resumed, gitDir } = worktree;
     if (resumed) return { folder: path, branch };
     if (!existsSync(path)) return before;
-    return await this.#inTurn(worktree.common, async () => {
+    return await this.inTurn(worktree.common, async () => {
       if (gitDir === '') {
         await this.#clearAway(worktree);
         return nothingKept;
@@ -193,11 +186,14 @@ export class Worktrees {
   async #remove(worktree: Worktree): Promise<void> {
     const { path, links, common } = worktree;
     for (const link of links) unlinkIfLink(join(path, link));
-    await inRepository(common, ['worktree', 'remove', '--force', '--force', path]).catch((error: unknown) => {
+    try {
+      await inRepository(common, ['worktree', 'remove', '--force', '--force', path]);
+    } catch (error) {
+      // Its worker may have made anything of it.
       this.#log.debug('a worktree is removed by hand', { path, error });
-    });
-    rmSync(path, { recursive: true, force: true });
-    await inRepository(common, ['worktree', 'prune']);
+      rmSync(path, { recursive: true, force: true });
+      await inRepository(common, ['worktree', 'prune']);
+    }
   }
 
   /** Never one that has something which no other branch has, unless it is our own empty one. */
@@ -229,7 +225,8 @@ export class Worktrees {
     });
   }
 
-  async #inTurn<T>(common: string, work: () => Promise<T>): Promise<T> {
+  /** Of what is done to a repository's worktrees one thing at a time. */
+  async inTurn<T>(common: string, work: () => Promise<T>): Promise<T> {
     const before = this.#turns.get(common) ?? Promise.resolve();
     const turn = before.catch(() => undefined).then(work);
     this.#turns.set(common, turn);
@@ -239,6 +236,13 @@ export class Worktrees {
       if (this.#turns.get(common) === turn) this.#turns.delete(common);
     }
   }
+}
+
+/** Where git keeps what it knows of a worktree (gitrepository-layout(5)). */
+function gitDirOf(path: string): string {
+  const found = /^gitdir: (.*)$/m.exec(readFileSync(join(path, '.git'), 'utf8'))?.[1];
+  if (found === undefined) throw new AttemptFailure('start_failed', `${path} is no worktree of git`);
+  return resolve(path, found);
 }
 
 /** In no worktree: about the repository itself. */

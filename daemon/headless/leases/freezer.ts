@@ -5,14 +5,11 @@ import type { SessionCgroup } from './cgroup.ts';
 
 /** Between two looks while some of its processes still run: they may start others. */
 const lookAgainMs = 2;
-/** A process that was killed is gone within this time, unless the system itself holds it. */
-const killWithinMs = 5000;
 
 export interface FreezerOptions {
-  processes: Pick<SessionProcesses, 'find'>;
+  processes: Pick<SessionProcesses, 'find' | 'kill'>;
   /** The cgroup that the session was started in, where it could be. */
   cgroup?: SessionCgroup | undefined;
-  signal?: typeof signalProcess;
 }
 
 /**
@@ -21,7 +18,6 @@ export interface FreezerOptions {
  */
 export class Freezer {
   readonly #o: FreezerOptions;
-  readonly #signal: typeof signalProcess;
   /** Those that this has stopped. A process that others stopped before stays stopped afterwards. */
   readonly #stopped = new Set<string>();
   #frozen = false;
@@ -29,7 +25,6 @@ export class Freezer {
 
   constructor(options: FreezerOptions) {
     this.#o = options;
-    this.#signal = options.signal ?? signalProcess;
   }
 
   /** Stops what runs now, at once, and looks again until nothing runs. */
@@ -52,7 +47,7 @@ export class Freezer {
     this.#frozen = false;
     clearTimeout(this.#timer);
     for (const entry of this.#o.processes.find().reverse()) {
-      if (this.#stopped.has(signOf(entry))) this.#signal(entry.pid, 'SIGCONT');
+      if (this.#stopped.has(signOf(entry))) signalProcess(entry.pid, 'SIGCONT');
     }
     this.#stopped.clear();
     this.#o.cgroup?.freeze(false);
@@ -62,14 +57,8 @@ export class Freezer {
   async kill(): Promise<void> {
     this.#frozen = false;
     clearTimeout(this.#timer);
-    const giveUpAt = performance.now() + killWithinMs;
-    for (;;) {
-      this.#o.cgroup?.kill();
-      const left = this.#o.processes.find();
-      if (left.length === 0 || performance.now() > giveUpAt) break;
-      for (const { pid } of left) this.#signal(pid, 'SIGKILL');
-      await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
-    }
+    this.#o.cgroup?.kill();
+    await this.#o.processes.kill();
     await this.#o.cgroup?.remove();
   }
 
@@ -81,7 +70,7 @@ export class Freezer {
       const stopped = entry.state === 'T' || entry.state === 't';
       if (stopped || this.#o.cgroup?.has(entry.pid)) continue;
       still = false;
-      if (this.#signal(entry.pid, 'SIGSTOP')) this.#stopped.add(signOf(entry));
+      if (signalProcess(entry.pid, 'SIGSTOP')) this.#stopped.add(signOf(entry));
     }
     return still;
   }

@@ -2,6 +2,7 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { ParsedParamsOf } from '../../../shared/protocol/methods.ts';
 import { thisInstallation } from '../../process/installation.ts';
 import type { McpServer } from '../../workers/drivers/driver.ts';
+import { driverNamed } from '../../workers/drivers/drivers.ts';
 import { workerStart } from '../../workers/drivers/start.ts';
 
 type NewParams = ParsedParamsOf<'session.new'>;
@@ -37,7 +38,7 @@ export function withWorker(params: NewParams): NewParams {
 export function explainMissing(error: unknown, worker: string | undefined): unknown {
   if (worker === undefined || !(error instanceof NiiaError) || !/: command not found$/.test(error.message))
     return error;
-  const install = workerStart(worker, [])?.install;
+  const install = driverNamed(worker)?.start.install;
   if (!install) return error;
   return new NiiaError(
     'failed',

@@ -200,7 +200,7 @@ describe('the processes of a session', () => {
 
   test('are found by their parents and their terminal, parents first, also once a parent is gone', () => {
     let table = [entry(12, 11, 10), entry(11, 10, 10), entry(10, 1, 10), entry(20, 12, 20), entry(30, 1, 30)];
-    const processes = new SessionProcesses({ root: 10, mark: ['NO_SUCH', 'thing'], table: () => table });
+    const processes = new SessionProcesses({ root: 10, mark: { NO_SUCH: 'thing' }, table: () => table });
     const pids = () => processes.find().map(({ pid }) => pid);
     expect(pids()).toEqual([10, 11, 12, 20]);
     table = [entry(21, 1, 20), entry(30, 1, 30)];
@@ -211,7 +211,7 @@ describe('the processes of a session', () => {
     const self = { ...entry(process.pid, 10, 10), start: 'self' };
     const processes = new SessionProcesses({
       root: 10,
-      mark: ['NO_SUCH', 'thing'],
+      mark: { NO_SUCH: 'thing' },
       table: () => [self, entry(10, 1, 10)],
     });
     expect(processes.find().map(({ pid }) => pid)).toEqual([10]);
