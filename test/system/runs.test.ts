@@ -116,7 +116,7 @@ describe('a run', () => {
 });
 
 describe('work whose machine goes away', () => {
-  test('is done by the next one, once, and the first is fenced when it is back', async () => {
+  test('is done by the next one, once, and the first is fenced when it is back [RUN-1]', async () => {
     await withTeam(['A', 'B'], async (a, b) => {
       const done = join(a.home, 'done');
       const ticks = join(a.home, 'ticks');
@@ -181,7 +181,7 @@ describe('work whose machine goes away', () => {
 });
 
 describe('a run whose coordinator is killed', () => {
-  test('goes on where it was when that is started again, and does nothing twice', async () => {
+  test('goes on where it was when that is started again, and does nothing twice [RUN-4, RUN-5]', async () => {
     await withTeam(['A', 'B'], async (a) => {
       const calls = join(a.home, 'calls');
       const work = script(`echo "$NIIA_MACHINE_NAME" >> '${calls}'; sleep 3; echo did it`);

@@ -29,6 +29,9 @@ export class AttemptLease {
   #hurry = new AbortController();
   #waiters: Array<() => void> = [];
   #running: Promise<void> | undefined;
+  /** Counts renewals: those that were begun, and the last that was answered. */
+  #began = 0;
+  #toldOf = 0;
 
   constructor(options: AttemptLeaseOptions) {
     this.#o = options;
@@ -65,16 +68,31 @@ export class AttemptLease {
     signal.throwIfAborted();
     while (!this.holds) {
       this.soon();
-      let aborted: () => void = () => undefined;
-      try {
-        await new Promise<void>((resolve, reject) => {
-          this.#waiters.push(resolve);
-          aborted = () => reject(signal.reason);
-          signal.addEventListener('abort', aborted, { once: true });
-        });
-      } finally {
-        signal.removeEventListener('abort', aborted);
-      }
+      await this.#answered(signal);
+    }
+  }
+
+  /** Resolves when the coordinator has answered a renewal that was begun after now: it knows what that told. */
+  async told(signal: AbortSignal): Promise<void> {
+    const began = this.#began;
+    while (this.#toldOf <= began) {
+      this.soon();
+      await this.#answered(signal);
+    }
+    await this.active(signal);
+  }
+
+  /** Resolves at the next renewal that is answered. Rejects with the signal's reason. */
+  async #answered(signal: AbortSignal): Promise<void> {
+    let wake: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => {
+      wake = resolve;
+      this.#waiters.push(resolve);
+    });
+    try {
+      await abortable(answered, signal);
+    } finally {
+      this.#waiters = this.#waiters.filter((waiter) => waiter !== wake);
     }
   }
 
@@ -94,6 +112,7 @@ export class AttemptLease {
     const late = AbortSignal.timeout(Math.max(this.#o.lease.renewMs, leastRenewalMs));
     const signal = AbortSignal.any([late, this.#closed.signal]);
     let sentAt = this.#now();
+    const number = ++this.#began;
     const sending = (): void => {
       sentAt = this.#now();
     };
@@ -107,6 +126,7 @@ export class AttemptLease {
     if (this.#closed.signal.aborted) return 'no';
     // From when it was sent: the coordinator counts from when it arrived, which is later.
     this.#until = Math.max(this.#until, sentAt + this.#o.lease.ttlMs);
+    this.#toldOf = number;
     if (this.holds) for (const wake of this.#waiters.splice(0)) wake();
     this.#o.extended(this.#until);
     return 'yes';

@@ -212,6 +212,8 @@ export class Attempt {
     await this.#lease.active(this.#stop.signal);
     // From here on it may have been taken up, whatever becomes of this daemon.
     if (!this.#record.submitted) this.#save({ submitted: true });
+    // And whoever coordinates has to know it before: else work of which nobody knows would be begun a second time.
+    await this.#lease.told(this.#stop.signal);
     const { turnMs, stallMs, bytes } = spec.limits;
     const outOfStep = this.#o.workplaces.keepInStep(this.#record);
     const turn = async (signal: AbortSignal) => await this.#turn(session, signal);
