@@ -26,7 +26,7 @@ describe('an attempt', () => {
     expect(readdirSync(stage.home.path('attempts', 'r1'))).toEqual(['w.json']);
   });
 
-  test('is taken on once, and never after a higher epoch of its worker', async () => {
+  test('is taken on once, and never after a higher epoch of its worker [ATT-1]', async () => {
     const stage = await Stage.open();
     const script = `echo ran >> ${stage.path('runs')}`;
     const spec = stage.spec(script, { epoch: 2 });
@@ -42,7 +42,7 @@ describe('an attempt', () => {
     expect(stage.coordinator.delivered).toHaveLength(1);
   });
 
-  test('ends an older one of its worker before it begins', async () => {
+  test('ends an older one of its worker before it begins [ATT-1]', async () => {
     const stage = await Stage.open();
     const script = `echo $$ >> ${stage.path('runs')}; sleep 60`;
     await stage.begin(stage.spec(script));
@@ -54,7 +54,7 @@ describe('an attempt', () => {
     expect(stage.coordinator.delivered.map(({ key }) => key.epoch)).toEqual([2]);
   });
 
-  test('that is ended says so again, and one that never came cannot begin any more', async () => {
+  test('that is ended says so again, and one that never came cannot begin any more [ATT-5]', async () => {
     const stage = await Stage.open();
     const spec = stage.spec(`echo ran >> ${stage.path('runs')}; sleep 60`);
     await stage.begin(spec);
