@@ -55,6 +55,8 @@ module.exports = {
       from: { path: '^daemon/(process|home)/' },
       to: { path: '^daemon/(lifecycle|team|mesh|gateway|core|headless)/' },
     },
+    oneDoor('ajv', 'ajv', 'daemon/connector/attempts/json-output[.]ts'),
+    oneDoor('tinyglobby', 'tinyglobby', 'daemon/connector/attempts/output[.]ts'),
     oneDoor('semver', '(@types/)?semver', 'daemon/lifecycle/acceptance[.]ts'),
     oneDoor('tar-stream', 'tar-stream', 'daemon/(lifecycle/(make|open)-bundle|doctor/bundle)[.]ts'),
     {
@@ -130,6 +132,13 @@ module.exports = {
       comment: 'It finds machines and carries their signals; what becomes of them is for others to say.',
       from: { path: '^daemon/lan/' },
       to: { path: '^daemon/(mesh|webrtc|paths|gateway|core|headless)/' },
+    },
+    {
+      name: 'attempts-know-no-network',
+      severity: 'error',
+      comment: 'A machine carries attempts out; whoever coordinates is reached through a client that others give it.',
+      from: { path: '^daemon/connector/attempts/' },
+      to: { path: '^daemon/(mesh|team|paths|gateway|lan|webrtc|cli)/|^daemon/core/(?!headless-servers[.]ts)' },
     },
     {
       name: 'mcp-knows-the-protocol-only',

@@ -151,6 +151,7 @@ function subject(call: IncomingCall): string {
     'into',
     'names',
     'sources',
+    ...['run', 'worker', 'epoch', 'check'],
   ];
   const parts = Object.entries(p).filter(([key, value]) => told.includes(key) && value !== undefined);
   return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts)).slice(0, 2_000);

@@ -8,7 +8,7 @@ import { AttemptLease, abortable } from './attempt-lease.ts';
 import type { CoordinatorClient } from './coordinator.ts';
 import { AttemptFailure } from './failure.ts';
 import { collectOutput } from './output.ts';
-import type { AttemptRecord, WorkerFile } from './record.ts';
+import type { AttemptRecord, WorkerFile, Worktree } from './record.ts';
 import { promptIdOf, sessionNameOf } from './record.ts';
 import { checkSession, workSession } from './start.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -171,7 +171,9 @@ export class Attempt {
     await this.#lease.active(this.#stop.signal);
     const { limits } = this.#record.spec;
     const place = await this.#within('start', limits.startMs, async (signal) => {
-      return await this.#o.workplaces.prepare(this.#record, (worktree) => this.#save({ worktree }), signal);
+      const { workplaces } = this.#o;
+      const save = (worktree: Worktree): void => this.#save({ worktree });
+      return await this.#patiently(signal, () => workplaces.prepare(this.#record, save, signal));
     });
     this.#save({ place, step: 'starting' });
   }
@@ -505,7 +507,7 @@ export class Attempt {
     return { happened, forget: () => unwatch() };
   }
 
-  /** Tries again what fails only for now: a headless server that starts, or does not answer. */
+  /** Tries again what fails only for now: a headless server that starts, or another machine that does not answer. */
   async #patiently<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     for (;;) {
       signal.throwIfAborted();
@@ -513,7 +515,7 @@ export class Attempt {
         return await abortable(work(), signal);
       } catch (error) {
         if (signal.aborted || error instanceof AttemptFailure || !isPassing(NiiaError.from(error))) throw error;
-        this.#o.log.debug('a headless server is asked again', { ...this.key, error });
+        this.#o.log.debug('what failed for now is tried again', { ...this.key, error });
       }
       await pause(retryMs, signal);
     }

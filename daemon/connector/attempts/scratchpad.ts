@@ -35,8 +35,6 @@ export interface ScratchpadOptions {
   folder: string;
   /** A file that keeps what both sides had when they were last the same. */
   index: string;
-  /** Undefined: the folder is the run's only one. */
-  remote: ScratchpadRemote | undefined;
   log: Log;
 }
 
@@ -63,9 +61,8 @@ export class Scratchpad {
   }
 
   /** Brings what others wrote, except over what was written here since. */
-  async pull(signal?: AbortSignal): Promise<void> {
-    const { remote, folder } = this.#o;
-    if (!remote) return;
+  async pull(remote: ScratchpadRemote, signal?: AbortSignal): Promise<void> {
+    const { folder } = this.#o;
     await this.#inTurn(async () => {
       const [there, here, base] = [await remote.list(), await this.#local(), this.#base()];
       for (const file of there.slice(0, mostFiles)) {
@@ -80,9 +77,8 @@ export class Scratchpad {
   }
 
   /** Sends what was written here. */
-  async push(signal?: AbortSignal): Promise<void> {
-    const { remote, folder } = this.#o;
-    if (!remote) return;
+  async push(remote: ScratchpadRemote, signal?: AbortSignal): Promise<void> {
+    const { folder } = this.#o;
     await this.#inTurn(async () => {
       const [here, base] = [await this.#local(), this.#base()];
       for (const file of here.values()) {

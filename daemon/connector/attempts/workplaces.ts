@@ -58,7 +58,7 @@ export class Workplaces {
       cwd = existsSync(inside) ? inside : worktree.path;
     }
     const scratchpad = environment.scratchpad ? this.#o.store.folder(run, 'scratchpad') : null;
-    if (scratchpad !== null) await this.#scratchpad(record, scratchpad).pull(signal);
+    if (scratchpad !== null) await this.#inStep(record, scratchpad, 'pull', signal);
     const place = { cwd: realpathSync(cwd), scratchpad };
     // What cannot be sandboxed is refused before anything starts.
     if (environment.sandbox) this.#plan({ ...record, place });
@@ -83,9 +83,8 @@ export class Workplaces {
   keepInStep(record: AttemptRecord): () => void {
     const folder = record.place?.scratchpad;
     if (!folder) return () => undefined;
-    const scratchpad = this.#scratchpad(record, folder);
     const timer = setInterval(() => {
-      scratchpad.push().catch((error: unknown) => {
+      this.#inStep(record, folder, 'push').catch((error: unknown) => {
         this.#o.log.debug('a scratchpad could not be kept in step', { run: record.spec.run, error });
       });
     }, syncEveryMs);
@@ -95,7 +94,7 @@ export class Workplaces {
   /** Sends what the attempt wrote into its scratchpad to where the others find it. */
   async share(record: AttemptRecord, signal: AbortSignal): Promise<void> {
     const folder = record.place?.scratchpad;
-    if (folder) await this.#scratchpad(record, folder).push(signal);
+    if (folder) await this.#inStep(record, folder, 'push', signal);
   }
 
   /** Puts what it left in order, once nothing of it runs. Says where work is kept; repeats change nothing. */
@@ -185,20 +184,17 @@ export class Workplaces {
     return ['attempts', 'worktrees'].flatMap((kind) => realpathOrNone(this.#o.home.path(kind, run)));
   }
 
-  #scratchpad({ spec }: AttemptRecord, folder: string): Scratchpad {
+  async #inStep({ spec }: AttemptRecord, folder: string, how: 'pull' | 'push', signal?: AbortSignal): Promise<void> {
     const { run, worker, epoch } = spec;
+    const remote = this.#o.scratchpad({ run, worker, epoch }, spec.coordinators);
+    // Without one it is the run's only one.
+    if (!remote) return;
     let scratchpad = this.#scratchpads.get(run);
     if (!scratchpad) {
-      const remote = this.#o.scratchpad({ run, worker, epoch }, spec.coordinators);
-      scratchpad = new Scratchpad({
-        folder,
-        index: join(dirname(folder), 'scratchpad.index'),
-        remote,
-        log: this.#o.log,
-      });
+      scratchpad = new Scratchpad({ folder, index: join(dirname(folder), 'scratchpad.index'), log: this.#o.log });
       this.#scratchpads.set(run, scratchpad);
     }
-    return scratchpad;
+    await scratchpad[how](remote, signal);
   }
 }
 

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { AttemptStore } from '../../../daemon/connector/attempts/store.ts';
+import { ask } from '../../../shared/rpc/client.ts';
 import { soon } from '../headless/support.ts';
 import { Stage } from './stage.ts';
 
@@ -24,7 +26,7 @@ describe('an attempt', () => {
     expect(readdirSync(stage.home.path('attempts', 'r1'))).toEqual(['w.json']);
   });
 
-  test('is taken on once, and never after a higher epoch of its worker', async () => {
+  test('is taken on once, and never after a higher epoch of its worker [ATT-1]', async () => {
     const stage = await Stage.open();
     const script = `echo ran >> ${stage.path('runs')}`;
     const spec = stage.spec(script, { epoch: 2 });
@@ -40,7 +42,7 @@ describe('an attempt', () => {
     expect(stage.coordinator.delivered).toHaveLength(1);
   });
 
-  test('ends an older one of its worker before it begins', async () => {
+  test('ends an older one of its worker before it begins [ATT-1]', async () => {
     const stage = await Stage.open();
     const script = `echo $$ >> ${stage.path('runs')}; sleep 60`;
     await stage.begin(stage.spec(script));
@@ -52,7 +54,7 @@ describe('an attempt', () => {
     expect(stage.coordinator.delivered.map(({ key }) => key.epoch)).toEqual([2]);
   });
 
-  test('that is ended says so again, and one that never came cannot begin any more', async () => {
+  test('that is ended says so again, and one that never came cannot begin any more [ATT-5]', async () => {
     const stage = await Stage.open();
     const spec = stage.spec(`echo ran >> ${stage.path('runs')}; sleep 60`);
     await stage.begin(spec);
@@ -66,6 +68,37 @@ describe('an attempt', () => {
     expect(await stage.begin({ ...spec, epoch: 7 })).toMatchObject({ step: 'over', submitted: false });
     expect(await stage.attempts.end(key, 'fenced')).toEqual(kept);
     expect(lines(stage.path('runs'))).toHaveLength(1);
+  });
+
+  test('waits while its worker asks a person, and goes on with the answer', async () => {
+    const stage = await Stage.open();
+    const model = { driver: 'shell', command: ['/bin/bash', '--norc', '--noprofile', '-i'], env: { PS1: '$ ' } };
+    const spec = stage.spec('', { model });
+    const asks = `printf "Go on? [y/N] "; read answer; echo "it is $answer" > ${stage.path('answer')}`;
+    await stage.begin(spec, `sh -c '${asks}'`);
+    await expect.poll(() => stage.coordinator.reports.at(-1)?.sessionState, soon).toBe('blocked');
+    expect(stage.coordinator.reports.at(-1)).toMatchObject({ step: 'working', submitted: true });
+    const { server } = await stage.servers.current();
+    const { questions } = await ask(server.peer, 'session.approvals', {});
+    const [{ session, id } = { session: '', id: '' }] = questions;
+    await ask(server.peer, 'session.approve', { session, id, option: 'allow' });
+    expect((await stage.delivered(spec)).outcome).toMatchObject({ is: 'succeeded' });
+    expect(lines(stage.path('answer'))).toEqual(['it is y']);
+  });
+
+  test('is forgotten a month after its run was last heard of', async () => {
+    const stage = await Stage.open();
+    const spec = stage.spec('true');
+    await stage.outcomeOf(spec);
+    await expect.poll(() => stage.attempts.list(), soon).toEqual([]);
+    const folder = stage.home.path('attempts', 'r1');
+    const store = new AttemptStore(stage.home);
+    const day = 24 * 3_600_000;
+    store.clear(Date.now() + 29 * day, () => false);
+    store.clear(Date.now() + 31 * day, () => true);
+    expect(existsSync(folder)).toBe(true);
+    store.clear(Date.now() + 31 * day, () => false);
+    expect(existsSync(folder)).toBe(false);
   });
 
   test('tells which programs are missing', async () => {

@@ -43,7 +43,7 @@ describe('an attempt whose coordinator is not reached', () => {
     expect(lines(numbers)).toEqual(lines(numbers).map((_, index) => `${index + 1}`));
   });
 
-  test('stands still also while no daemon runs, which finds it again', async () => {
+  test('stands still also while no daemon runs, which finds it again [ATT-4]', async () => {
     const stage = await Stage.open();
     const spec = stage.spec(counting(stage), { lease: short });
     const numbers = stage.path('numbers');
@@ -60,7 +60,7 @@ describe('an attempt whose coordinator is not reached', () => {
     expect(await stage.delivered(spec)).toMatchObject({ outcome: { is: 'succeeded' } });
   });
 
-  test('and that lost its work meanwhile is ended without another step', async () => {
+  test('and that lost its work meanwhile is ended without another step [ATT-5]', async () => {
     const stage = await Stage.open();
     const spec = stage.spec(counting(stage), { lease: short });
     const numbers = stage.path('numbers');
@@ -79,7 +79,7 @@ describe('an attempt whose coordinator is not reached', () => {
     expect(stage.coordinator.delivered).toEqual([]);
   });
 
-  test('takes no step that counts: neither its session, its prompt, its check nor its outcome', async () => {
+  test('takes no step that counts: neither its session, its prompt, its check nor its outcome [ATT-3]', async () => {
     const stage = await Stage.open();
     stage.coordinator.reached = false;
     const log = stage.path('log');
@@ -146,7 +146,7 @@ describe('a lease', () => {
     return { made, seen };
   }
 
-  test('counts from when its renewal was sent, not from its answer', async () => {
+  test('counts from when its renewal was sent, not from its answer [ATT-3]', async () => {
     let now = 100;
     const { made, seen } = lease(
       async (sending) => {

@@ -54,7 +54,7 @@ async function writesOfAWholeAttempt(): Promise<number> {
 
 describe('an attempt whose daemon stops', () => {
   test.each(['before', 'after'] as const)(
-    '%s anything is written of it comes to the same with the next one, and does nothing twice',
+    '%s anything is written of it comes to the same with the next one, and does nothing twice [ATT-2]',
     async (when) => {
       const writes = await writesOfAWholeAttempt();
       expect(writes).toBeGreaterThanOrEqual(leastWrites);

@@ -53,7 +53,7 @@ describe.each(ways)('a session that is held by a lease $way', ({ lease }) => {
     return made.session;
   }
 
-  test('stops when that has run out, goes on where it is put off, and misses nothing', async () => {
+  test('stops when that has run out, goes on where it is put off, and misses nothing [ATT-4]', async () => {
     const running = await start();
     const file = join(temporaryFolder(), 'numbers');
     const id = await session(running, ['/bin/sh', '-c', counts, file]);
@@ -93,7 +93,7 @@ describe.each(ways)('a session that is held by a lease $way', ({ lease }) => {
     expect(processesOf(running, id)).toEqual([]);
   });
 
-  test('is ended while it is frozen without coming to itself', async () => {
+  test('is ended while it is frozen without coming to itself [ATT-4]', async () => {
     const running = await start();
     const file = join(temporaryFolder(), 'last-words');
     const script = `trap 'echo hangup >> ${file}' HUP; echo begun >> ${file}; while :; do sleep 0.05; done`;
