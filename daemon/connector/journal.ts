@@ -1,142 +1,201 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { open, readFile } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { constants, type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import { isErrno, readIfThere, writeAtomically } from '../home/files.ts';
-import { parseJson } from '../home/json-file.ts';
-import type { Entry } from './core/messages.ts';
-import { ballotSchema, entrySchema } from './core/messages.ts';
+import { parseJsonAs } from '../home/json-file.ts';
+import { ballotSchema, type Entry, entrySchema } from './core/messages.ts';
 import type { Save, SavedReplica } from './core/replica.ts';
 
-const sumLength = 16;
+/** A line of the journal, behind its checksum. `batch`: index of the first entry that was written together with it. */
+const lineSchema = v.object({ index: v.number(), batch: v.number(), ...entrySchema.entries });
+type Line = v.InferOutput<typeof lineSchema>;
+
+const sumStart = '{"sum":"';
+const sumDigits = 16;
+const headLength = sumStart.length + sumDigits + '",'.length;
+
+export interface JournalOptions {
+  /** How files are opened: a test's way to a disk that fails. */
+  openFile?: typeof open;
+}
+
+/** What was there. `dropped`: bytes of a write that a crash had cut short; nothing had been promised of them. */
+export interface OpenedJournal {
+  journal: Journal;
+  saved: SavedReplica;
+  dropped: number;
+}
 
 /**
- * A voter's journal of one run: `journal.ndjson`, an entry a line with the first 16 hex digits of its SHA-256 before it,
- * and `ballot.json`. What is saved is on disk when that resolves. A last line that was cut off was never promised to
- * anybody and is dropped; a line in the middle that is not as it was written is an error, and the file stays.
+ * A run's journal on disk, at one of its voters: `journal.ndjson`, a checksummed JSON line an entry, and `ballot.json`.
+ * What `save` was resolved for is there after a crash. After a save that failed nothing more is saved: the journal, and
+ * the replica that goes with it, are to be opened anew.
  */
 export class Journal {
   readonly #folder: string;
-  #log: Entry[] = [];
-  /** Where each entry's line begins in the file, and where the last ends. */
-  #offsets: number[] = [0];
+  readonly #file: FileHandle;
+  /** Where each entry ends in the file; the one at index i is at i - 1. */
+  readonly #ends: number[];
+  #last: Promise<void> = Promise.resolve();
+  #failure: unknown;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, file: FileHandle, ends: number[]) {
     this.#folder = folder;
+    this.#file = file;
+    this.#ends = ends;
   }
 
-  static async open(folder: string): Promise<Journal> {
-    const journal = new Journal(folder);
-    await journal.reload();
-    return journal;
-  }
-
-  get saved(): SavedReplica {
-    const parsed = v.safeParse(ballotSchema, parseJson(readIfThere(this.#ballotPath) ?? 'null'));
-    if (!parsed.success && this.#log.length > 0) throw this.#damaged(this.#ballotPath, 'it cannot be understood');
-    return { ...(parsed.success ? parsed.output : { term: 0, vote: null }), log: [...this.#log] };
-  }
-
-  /** Reads it again: after a save failed, what is there is what counts. */
-  async reload(): Promise<void> {
-    this.#log = [];
-    this.#offsets = [0];
-    let bytes: Buffer;
+  /** Errors: `failed` where what is there was damaged by something else than a crash; it is left as it is. */
+  static async open(folder: string, { openFile = open }: JournalOptions = {}): Promise<OpenedJournal> {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, 'journal.ndjson');
+    const ballot = readBallot(folder);
+    const file = await openFile(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
-      bytes = await readFile(this.#path);
+      const bytes = await file.readFile();
+      const { log, ends } = readEntries(bytes, path);
+      const length = ends.at(-1) ?? 0;
+      if (length < bytes.length) await file.truncate(length);
+      // Also what an earlier process wrote and did not see to the disk: from now on it is built upon.
+      await file.sync();
+      await syncFolder(folder);
+      const journal = new Journal(folder, file, ends);
+      return { journal, saved: { ...ballot, log }, dropped: bytes.length - length };
     } catch (error) {
-      if (isErrno(error, 'ENOENT')) return;
+      await file.close();
       throw error;
     }
-    for (let start = 0; start < bytes.length; ) {
-      const end = bytes.indexOf(0x0a, start);
-      const entry = end < 0 ? undefined : entryOf(bytes.subarray(start, end));
-      if (!entry) {
-        const isLast = end < 0 || end === bytes.length - 1;
-        if (isLast) return;
-        throw this.#damaged(this.#path, `its line ${this.#log.length + 1} is not as it was written`);
+  }
+
+  /** Resolves once it is on the disk. Saves are carried out one after the other. */
+  save(save: Save): Promise<void> {
+    const saved = this.#last.then(async () => {
+      if (this.#failure !== undefined) throw this.#failure;
+      try {
+        if (save.ballot) await this.#saveBallot(save.ballot);
+        if (save.log) await this.#saveLog(save.log);
+      } catch (error) {
+        this.#failure = error;
+        throw error;
       }
-      this.#log.push(entry);
-      this.#offsets.push(end + 1);
-      start = end + 1;
-    }
+    });
+    this.#last = saved.catch(() => undefined);
+    return saved;
   }
 
-  async save({ ballot, log }: Save): Promise<void> {
-    if (ballot) writeAtomically(this.#ballotPath, `${JSON.stringify(ballot)}\n`);
-    if (log) await this.#replaceFrom(log.from, log.entries);
+  /** After the saves that are under way. */
+  async close(): Promise<void> {
+    await this.#last;
+    this.#failure ??= new NiiaError('internal', 'the journal was closed');
+    await this.#file.close();
   }
 
-  /** The entries from index `from` (the first is 1) to the end are these now. */
-  async #replaceFrom(from: number, entries: readonly Entry[]): Promise<void> {
-    const offset = this.#offsets[from - 1];
-    if (offset === undefined) throw new NiiaError('internal', 'an entry of a journal would leave a gap before it');
-    const lines = entries.map(lineOf);
-    const file = await this.#openToWrite();
+  async #saveBallot(ballot: NonNullable<Save['ballot']>): Promise<void> {
+    writeAtomically(join(this.#folder, 'ballot.json'), JSON.stringify(ballot));
+    await syncFolder(this.#folder);
+  }
+
+  async #saveLog({ from, entries }: NonNullable<Save['log']>): Promise<void> {
+    const before = this.#ends.at(-1) ?? 0;
+    const start = from > 1 ? this.#ends[from - 2] : 0;
+    if (start === undefined)
+      throw new NiiaError('internal', `entry ${from} would leave a gap behind ${this.#ends.length}`);
+    const lines = entries.map((entry, i) => Buffer.from(lineOf({ index: from + i, batch: from, ...entry })));
     try {
-      // Whatever stands behind is cut off: also what a write that failed left there.
-      await file.truncate(offset);
-      const bytes = Buffer.concat(lines);
-      for (let at = 0; at < bytes.length; ) {
-        at += (await file.write(bytes, at, bytes.length - at, offset + at)).bytesWritten;
-      }
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    this.#log = [...this.#log.slice(0, from - 1), ...entries];
-    this.#offsets.length = from;
-    let end = offset;
-    for (const line of lines) {
-      end += line.length;
-      this.#offsets.push(end);
-    }
-  }
-
-  async #openToWrite(): Promise<FileHandle> {
-    try {
-      return await open(this.#path, 'r+');
+      if (start < before) await this.#file.truncate(start);
+      await this.#write(Buffer.concat(lines), start);
+      await this.#file.sync();
     } catch (error) {
-      if (!isErrno(error, 'ENOENT')) throw error;
-      const file = await open(this.#path, 'wx+', 0o600);
-      // The name has to be on disk as well as what it names.
-      const folder = await open(this.#folder);
-      await folder.sync().finally(() => folder.close());
-      return file;
+      // What may have come to the disk was not promised; where it cannot be taken back, opening it again sorts it out.
+      await this.#file.truncate(start).catch(() => undefined);
+      throw error;
+    }
+    this.#ends.length = from - 1;
+    let end = start;
+    for (const { length } of lines) {
+      end += length;
+      this.#ends.push(end);
     }
   }
 
-  get #path(): string {
-    return join(this.#folder, 'journal.ndjson');
-  }
-
-  get #ballotPath(): string {
-    return join(this.#folder, 'ballot.json');
-  }
-
-  #damaged(path: string, why: string): NiiaError {
-    return new NiiaError(
-      'failed',
-      `the journal ${path} is damaged: ${why}`,
-      'It is left as it is; the run does not go on here.',
-    );
+  async #write(bytes: Buffer, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      done += (await this.#file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+    }
   }
 }
 
-function lineOf(entry: Entry): Buffer {
-  const json = JSON.stringify(entry);
-  return Buffer.from(`${sumOf(Buffer.from(json))} ${json}\n`);
+function lineOf(line: Line): string {
+  const text = JSON.stringify(line).slice(1);
+  return `${sumStart}${sumOf(text)}",${text}\n`;
 }
 
-function entryOf(line: Buffer): Entry | undefined {
-  const json = line.subarray(sumLength + 1);
-  if (line.toString('latin1', 0, sumLength + 1) !== `${sumOf(json)} `) return undefined;
-  const parsed = v.safeParse(entrySchema, parseJson(json.toString()));
-  return parsed.success ? parsed.output : undefined;
+function sumOf(text: string | Uint8Array): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, sumDigits);
 }
 
-function sumOf(json: Uint8Array): string {
-  return createHash('sha256').update(json).digest('hex').slice(0, sumLength);
+/** The entry of this line, without its newline; undefined where it is none, or not whole. */
+function readLine(bytes: Uint8Array): Line | undefined {
+  const head = Buffer.from(bytes.subarray(0, headLength)).toString('latin1');
+  const rest = bytes.subarray(headLength);
+  if (head !== `${sumStart}${sumOf(rest)}",`) return undefined;
+  return parseJsonAs(`{${Buffer.from(rest).toString()}`, lineSchema);
+}
+
+/**
+ * The entries from the start on, and where each ends. The first line that is not whole ends them, if it belongs to the
+ * write that a crash cut short: then no later write follows. Else the file was damaged, and nobody can say what is lost.
+ */
+function readEntries(bytes: Uint8Array, path: string): { log: Entry[]; ends: number[] } {
+  const log: Entry[] = [];
+  const ends: number[] = [];
+  let torn = false;
+  for (let start = 0; start < bytes.length; ) {
+    const newline = bytes.indexOf(10, start);
+    if (newline < 0) break;
+    const line = readLine(bytes.subarray(start, newline));
+    start = newline + 1;
+    const next = log.length + 1;
+    if (!torn && line?.index === next) {
+      log.push({ term: line.term, record: line.record });
+      ends.push(start);
+    } else if (line && line.batch > next) {
+      throw new NiiaError(
+        'failed',
+        `${path} is damaged: line ${next} is not as it was written, and line ${line.index} behind it is`,
+        'The file was left as it is. Put a copy of it back, or start the run anew.',
+      );
+    } else torn = true;
+  }
+  return { log, ends };
+}
+
+function readBallot(folder: string): v.InferOutput<typeof ballotSchema> {
+  const path = join(folder, 'ballot.json');
+  const text = readIfThere(path);
+  if (text === undefined) return { term: 0, vote: null };
+  const ballot = parseJsonAs(text, ballotSchema);
+  if (ballot) return ballot;
+  throw new NiiaError(
+    'failed',
+    `${path} is damaged`,
+    'The file was left as it is. Put a copy of it back, or start the run anew.',
+  );
+}
+
+/** Sees to the disk which files a folder has. Where folders cannot be opened (Windows), there is no need. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, constants.O_RDONLY);
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  } catch (error) {
+    if (!isErrno(error, 'EISDIR', 'EPERM', 'EINVAL')) throw error;
+  }
 }

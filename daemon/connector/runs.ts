@@ -65,6 +65,7 @@ export interface RunsOptions {
 interface Hosted {
   readonly run: HostedRun;
   readonly scratchpad: Scratchpad;
+  journal: Journal;
   hooks: Hooks | undefined;
   readonly watchers: Set<() => void>;
 }
@@ -109,9 +110,10 @@ export class Runs {
 
   close(): void {
     this.#unsubscribe();
-    for (const { run, hooks } of this.#hosted.values()) {
+    for (const { run, hooks, journal } of this.#hosted.values()) {
       run.close();
       hooks?.close();
+      void journal.close();
     }
   }
 
@@ -133,7 +135,7 @@ export class Runs {
     const voters = this.#voters(definition, self);
     const begun: StoredRecord = { kind: 'begun', at: now(), run, definition, voters, startedBy: self.name };
     const path = this.#o.home.folder('runs', run);
-    const journal = await Journal.open(path);
+    const { journal } = await Journal.open(path);
     const hosted = this.#host(run, journal);
     const coordinator = Coordinator.found(this.#surroundings(hosted), begun, bootMs());
     await hosted.run.open(coordinator);
@@ -141,6 +143,7 @@ export class Runs {
     // Nobody has been promised anything: it never began.
     this.#hosted.delete(run);
     hosted.run.close();
+    await hosted.journal.close();
     rmSync(path, { recursive: true, force: true });
     const others = voters.filter(({ id }) => id !== self.id).map(({ name }) => name);
     if (others.length === 0) throw new NiiaError('io', `the journal of the run could not be written in ${path}`);
@@ -236,10 +239,10 @@ export class Runs {
 
   async #load(run: string): Promise<Hosted> {
     const path = this.#o.home.folder('runs', run);
-    const journal = await Journal.open(path);
+    const { journal, saved } = await Journal.open(path);
     const hosted = this.#host(run, journal);
-    if (existsSync(join(path, overFile))) hosted.run.restore(journal.saved.log.map(({ record }) => record));
-    else await hosted.run.open();
+    if (existsSync(join(path, overFile))) hosted.run.restore(saved.log.map(({ record }) => record));
+    else await hosted.run.open(Coordinator.load(this.#surroundings(hosted), saved, bootMs()));
     return hosted;
   }
 
@@ -248,17 +251,20 @@ export class Runs {
     const hosted: Hosted = {
       run: new HostedRun({
         ...{ run, self: this.#o.team.self().id, now: bootMs, log: new Log('run') },
+        // A journal of which a save failed is of no use any more.
         load: async () => {
-          await journal.reload();
-          return Coordinator.load(this.#surroundings(hosted), journal.saved, bootMs());
+          await hosted.journal.close();
+          const opened = await Journal.open(path);
+          hosted.journal = opened.journal;
+          return Coordinator.load(this.#surroundings(hosted), opened.saved, bootMs());
         },
-        save: (save) => journal.save(save),
+        save: (save) => hosted.journal.save(save),
         send: (to, message) => void this.#send(run, to, message),
         machines: this.#machines(),
         changed: () => this.#changed(hosted, path),
       }),
       scratchpad: new Scratchpad(join(path, 'scratchpad')),
-      ...{ hooks: undefined, watchers: new Set() },
+      ...{ journal, hooks: undefined, watchers: new Set() },
     };
     this.#hosted.set(run, hosted);
     return hosted;

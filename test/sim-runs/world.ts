@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
 import type { Answer, Ask, CallResult, CoordinatorOutput } from '../../daemon/connector/core/coordinator.ts';
 import type { Attempt, Placed } from '../../daemon/connector/core/decide.ts';
@@ -316,11 +317,11 @@ export class World {
     const host = this.host(random.pick([...this.#hosts.keys()]));
     const roll = random.next();
     if (roll < 0.14) this.#cut(host, this.host(random.pick([...this.#hosts.keys()])));
-    else if (roll < 0.3) this.#isolate(host);
-    else if (roll < 0.45) {
+    else if (roll < 0.33) this.#isolate(host);
+    else if (roll < 0.43) {
       this.#note('all reach each other');
       this.#network.joinAll();
-    } else if (roll < 0.62) this.#pause(host);
+    } else if (roll < 0.6) this.#pause(host);
     else if (roll < 0.72) this.#crash(host.id, random.between(200, 40_000));
     else if (roll < 0.8) this.#reboot(host.id, random.between(2_000, 60_000));
     else if (roll < 0.95) this.#diskTrouble();
@@ -383,11 +384,12 @@ export class World {
     if (host.up) return;
     host.up = true;
     this.#note(`${id} is there again`);
-    host.arrive(() => {
+    const load = host.bound(() => {
       this.#voters.get(id)?.load();
       this.#machines.get(id)?.started();
       if (id === 'gateway') this.#witness?.load();
     });
+    host.arrive(load);
   }
 
   #diskTrouble(): void {
@@ -421,7 +423,7 @@ export class World {
   #committed(voter: Voter, index: number, record: StoredRecord): void {
     const known = this.#journal[index - 1];
     if (known) {
-      const same = known === record || JSON.stringify(known) === JSON.stringify(record);
+      const same = known === record || isDeepStrictEqual(known, record);
       if (!same)
         this.#problem(`record ${index} is ${show(known)} at one voter and ${show(record)} at ${voter.host.id}`);
       return;

@@ -18,13 +18,13 @@ export interface Mutation {
   replacement: string;
 }
 
-/** Bundles the simulation, with one defect if wanted. Gives the path of the program. */
-export async function bundleSim(id: string, mutation?: Mutation): Promise<string> {
+/** Bundles a simulation, with one defect if wanted. Gives the path of the program. */
+export async function bundleSim(id: string, mutation?: Mutation, entry = 'test/sim/main.ts'): Promise<string> {
   const outfile = resolve(folder, `${id}.mjs`);
   await mkdir(folder, { recursive: true });
   let replaced = mutation === undefined;
   await build({
-    entryPoints: [resolve(root, 'test/sim/main.ts')],
+    entryPoints: [resolve(root, entry)],
     outfile,
     bundle: true,
     platform: 'node',
@@ -59,10 +59,10 @@ export async function bundleSim(id: string, mutation?: Mutation): Promise<string
  * Runs the nights `first`, `first + step`, … up to `last` in a process of its own, which stops at the first bad one. A
  * process that throws gives no report but what it said; one that is not done in time is an error.
  */
-export function runNights(
+export function runNights<R = SimReport>(
   program: string,
   { first, last, step, limitMs }: { first: number; last: number; step: number; limitMs: number },
-): Promise<SimReport | { crashed: string }> {
+): Promise<R | { crashed: string }> {
   return new Promise((done, reject) => {
     const child = spawn(process.execPath, [program, `${first}`, `${last}`, `${step}`], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -84,7 +84,7 @@ export function runNights(
     child.on('close', (code) => {
       clearTimeout(limit);
       if (late) reject(new Error(`the nights ${first} to ${last} were not over in ${limitMs} ms`));
-      else if (code === 0) done(JSON.parse(out) as SimReport);
+      else if (code === 0) done(JSON.parse(out) as R);
       else done({ crashed: error });
     });
   });

@@ -205,7 +205,9 @@ export class Coordinator {
     this.#stopped = [];
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const one of waiting) this.#serve(one, this.#state, batch);
+    // What people say comes first: a cancelled run renews nobody's lease.
+    for (const one of waiting) if (isSteering(one.ask)) this.#serve(one, this.#state, batch);
+    for (const one of waiting) if (!isSteering(one.ask)) this.#serve(one, this.#state, batch);
     if (batch.records.length === 0) return false;
     const at = this.#around.date();
     const records = batch.records.map(({ record }) => ({ ...record, at }));
@@ -249,7 +251,7 @@ export class Coordinator {
   /** Serves an ask, unless it has to wait for what this batch changes. */
   #serve(waiting: Waiting, state: RunState, batch: Batch): void {
     const { id, ask } = waiting;
-    const answer = ask.is === 'cancel' || ask.is === 'resume' ? steer(ask, state, batch) : attempted(ask, batch);
+    const answer = isSteering(ask) ? steer(ask, state, batch) : attempted(ask, batch);
     if (answer === 'wait') this.#waiting.push(waiting);
     else if ('record' in answer) batch.add(answer.record, id);
     else this.#answer(id, answer);
@@ -306,6 +308,12 @@ class Batch {
   }
 }
 
+type Steering = Extract<Ask, { is: 'cancel' | 'resume' }>;
+
+function isSteering(ask: Ask): ask is Steering {
+  return ask.is === 'cancel' || ask.is === 'resume';
+}
+
 type Served = Answer | { record: Undated } | 'wait';
 
 function attempted(ask: Extract<Ask, { attempt: Attempt }>, batch: Batch): Served {
@@ -331,7 +339,7 @@ function delivered({ attempt, outcome, text }: Extract<Ask, { is: 'deliver' }>, 
   return { kind: 'failed', ...common, reason, why, submitted, final: false };
 }
 
-function steer(ask: Extract<Ask, { is: 'cancel' | 'resume' }>, state: RunState, batch: Batch): Served {
+function steer(ask: Steering, state: RunState, batch: Batch): Served {
   if (ask.is === 'cancel') {
     if (batch.touches(null)) return 'wait';
     if (state.cancelled || state.ended?.state === 'cancelled') return { is: 'ok' };

@@ -89,6 +89,8 @@ class Decision {
   #goOn(): void {
     const failed = this.#workers.filter(hasFailed);
     for (const worker of this.#workers) this.#attend(worker, failed.length > 0);
+    // What came of that decides what may be started.
+    if (this.#intentions.some((one) => one.do === 'append')) return;
     const [first] = failed;
     if (first) {
       if (!this.#workers.some(({ active }) => active)) {

@@ -100,6 +100,21 @@ describe('an attempt whose coordinator is not reached', () => {
   });
 });
 
+test('a prompt is handed over once its coordinator knows that it may have been [RUN-3]', async () => {
+  const stage = await Stage.open();
+  const log = stage.path('log');
+  stage.coordinator.hearsOfPrompts = false;
+  const spec = stage.spec(`echo prompted >> ${log}`, { lease: { ttlMs: 60_000, renewMs: 50 } });
+  await stage.begin(spec);
+  await expect.poll(() => stage.sessions.length, soon).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(lines(log)).toEqual([]);
+  stage.coordinator.hearsOfPrompts = true;
+  await stage.delivered(spec);
+  expect(lines(log)).toEqual(['prompted']);
+  expect(stage.coordinator.reports.some(({ submitted }) => submitted)).toBe(true);
+});
+
 describe('the outcome of an attempt', () => {
   test('is delivered again until it is taken', async () => {
     const stage = await Stage.open();

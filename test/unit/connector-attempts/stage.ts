@@ -27,11 +27,14 @@ export class FakeCoordinator implements CoordinatorClient {
   granted = 0;
   /** Whether outcomes are taken; else it cannot be reached for them. */
   takes = true;
+  /** Whether it hears that a prompt may be handed over; else it cannot be reached for that. */
+  hearsOfPrompts = true;
   readonly reports: AttemptReport[] = [];
   readonly delivered: Delivered[] = [];
 
   async renew(key: AttemptKey, report: AttemptReport): Promise<void> {
     this.#answer(key);
+    if (report.submitted && !this.hearsOfPrompts) throw new NiiaError('offline', 'it is not heard');
     this.reports.push(report);
   }
 

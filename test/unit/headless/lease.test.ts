@@ -157,7 +157,7 @@ describe.each(ways)('a session that is held by a lease $way', ({ lease }) => {
 });
 
 describe('a lease', () => {
-  test('is held by the headless server itself, whoever is gone [RUN-3]', async () => {
+  test('is held by the headless server itself, whoever is gone [ATT-4]', async () => {
     const running = await start();
     const file = join(temporaryFolder(), 'numbers');
     const { session } = await running.ask('session.new', {
