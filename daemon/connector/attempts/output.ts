@@ -5,7 +5,6 @@ import { glob, isDynamicPattern } from 'tinyglobby';
 import type { OutputRule, OutputValue } from '../../../shared/connector/definition.ts';
 import { isErrno } from '../../home/files.ts';
 import { AttemptFailure } from './failure.ts';
-import { jsonIn } from './json-output.ts';
 
 /** More files than this are no output to hand on by name. */
 const mostFiles = 1000;
@@ -17,9 +16,15 @@ export async function collectOutput(rule: OutputRule, cwd: string, answer: Uint8
   const text = Buffer.from(bytes).toString('utf8');
   return {
     text,
-    json: rule.json === null ? null : jsonIn(text, rule.json),
+    json: rule.json === null ? null : await jsonOf(text, rule.json),
     files: await filesOf(rule.files, cwd),
   };
+}
+
+/** The checker of schemas is large: a daemon that never needs it does without. */
+async function jsonOf(text: string, schema: NonNullable<OutputRule['json']>): Promise<unknown> {
+  const { jsonIn } = await import('./json-output.ts');
+  return jsonIn(text, schema);
 }
 
 async function contentOf(name: string, cwd: string, most: number): Promise<Buffer> {

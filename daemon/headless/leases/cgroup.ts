@@ -63,9 +63,13 @@ export class SessionCgroup {
     this.#write('cgroup.kill', '1');
   }
 
+  removeIfEmpty(): boolean {
+    return removeIfEmpty(this.#folder);
+  }
+
   async remove(): Promise<void> {
     const giveUpAt = performance.now() + removeWithinMs;
-    while (!removeIfEmpty(this.#folder) && performance.now() < giveUpAt) {
+    while (!this.removeIfEmpty() && performance.now() < giveUpAt) {
       await new Promise((resolve) => setTimeout(resolve, lookAgainMs));
     }
   }

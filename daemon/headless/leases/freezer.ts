@@ -53,6 +53,11 @@ export class Freezer {
     this.#o.cgroup?.freeze(false);
   }
 
+  /** Nothing is to be frozen any more; what still runs goes on. */
+  close(): void {
+    this.#o.cgroup?.removeIfEmpty();
+  }
+
   /** Ends all of them, frozen or not, without a word; resolves when none is left. */
   async kill(): Promise<void> {
     this.#frozen = false;

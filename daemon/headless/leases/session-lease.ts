@@ -111,7 +111,9 @@ export class SessionLease {
     this.#frozen = false;
     this.clock.go();
     this.#wake();
-    if (held) await this.kill();
+    this.#freezer ??= this.#o.freezer();
+    if (held) await this.#freezer?.kill();
+    else this.#freezer?.close();
   }
 
   #thaw(): void {

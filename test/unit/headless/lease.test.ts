@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { bootMs } from '../../../daemon/home/boot-clock.ts';
+import { ownCgroup } from '../../../daemon/process/cgroups.ts';
 import { processTable } from '../../../daemon/process/process-table.ts';
 import { SessionProcesses } from '../../../daemon/process/session-processes.ts';
 import { ask } from '../../../shared/rpc/client.ts';
@@ -178,6 +179,17 @@ describe('a lease', () => {
     expect(await running.ask('session.lease', { session, until: bootMs() - 1000 })).toEqual({ frozen: false });
     const denied = running.ask('session.lease', { session, until: held() }, as('admin'));
     await expect(denied).rejects.toMatchObject({ code: 'denied' });
+  });
+
+  test('that holds a session no more leaves no cgroup behind', async () => {
+    const running = await start();
+    const { session } = await running.ask('session.new', { argv: ['/bin/sleep', '60'], lease: held() });
+    const cgroups = () => (own ? readdirSync(own.folder).filter((name) => name.includes(running.home.hash)) : []);
+    const own = ownCgroup();
+    const made = cgroups().length;
+    await running.ask('session.lease', { session, release: true, until: 0 });
+    await running.ask('session.kill', { session });
+    expect([made <= 1, cgroups()]).toEqual([true, []]);
   });
 
   test('ends with its session, and what that left running with it', async () => {
