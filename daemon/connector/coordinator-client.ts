@@ -24,8 +24,8 @@ interface Ways<T> {
 export class Coordinators implements CoordinatorClient {
   readonly #runs: Runs;
   readonly #team: RunTeam;
-  /** Who answered last, by run. */
-  readonly #last = new Map<string, string>();
+  /** By run, in which order they are asked: first who answered last. */
+  readonly #order = new Map<string, string[]>();
 
   constructor(runs: Runs, team: RunTeam) {
     this.#runs = runs;
@@ -91,7 +91,7 @@ export class Coordinators implements CoordinatorClient {
         }),
       put: async (file, bytes) => {
         // Its bytes come once: they go to whoever answered last.
-        const machine = this.#last.get(key.run) ?? coordinators[0] ?? this.#team.self().id;
+        const [machine = this.#team.self().id] = this.#order.get(key.run) ?? coordinators;
         if (machine === this.#team.self().id) {
           this.#runs.hosted(key.run).checkHolds(key, machine);
           await this.#runs.scratchpad(key.run).write(file, bytes as AsyncIterable<Uint8Array>);
@@ -115,27 +115,38 @@ export class Coordinators implements CoordinatorClient {
     how: { here: (run: HostedRun, self: string) => Promise<T>; there: (machine: string) => Promise<T> },
   ): Promise<T> {
     const self = this.#team.self().id;
-    const last = this.#last.get(run);
-    const queue = [...new Set([...(last === undefined ? [] : [last]), ...coordinators])];
+    const queue = this.#ordered(run, coordinators, self);
     const asked = new Set<string>();
     let failure = new NiiaError('offline', `no machine coordinates the run ${run}`);
     for (let machine = queue.shift(); machine !== undefined; machine = queue.shift()) {
-      signal.throwIfAborted();
       if (asked.has(machine)) continue;
       asked.add(machine);
+      // Whoever does not answer in the time that there is, is asked last from now on.
+      this.#order.set(run, [...this.#ordered(run, coordinators, self).filter((one) => one !== machine), machine]);
+      signal.throwIfAborted();
       try {
         const answer = await (machine === self ? how.here(this.#runs.hosted(run), self) : how.there(machine));
-        this.#last.set(run, machine);
+        this.#order.set(run, [machine, ...this.#ordered(run, coordinators, self).filter((one) => one !== machine)]);
         return answer;
       } catch (thrown) {
         const error = NiiaError.from(thrown);
         if (error.code === 'fenced') throw error;
         failure = error;
         // Whoever is not it may know who is.
-        if (error.code === 'busy' && error.hint !== undefined && coordinators.includes(error.hint))
+        if (error.code === 'busy' && error.hint !== undefined && coordinators.includes(error.hint)) {
           queue.unshift(error.hint);
+        }
       }
     }
     throw failure;
+  }
+
+  /** This machine before others: it answers at once, and may know who coordinates. */
+  #ordered(run: string, coordinators: readonly string[], self: string): string[] {
+    const order = this.#order.get(run) ?? [...coordinators];
+    const known = order.filter((machine) => coordinators.includes(machine));
+    const others = coordinators.filter((machine) => !known.includes(machine));
+    const all = [...known, ...others];
+    return all[0] !== self && all.includes(self) ? [self, ...all.filter((machine) => machine !== self)] : all;
   }
 }
