@@ -34,7 +34,8 @@ export function runOf(phases: WorkerDefinition[][], parallel = 100): RunDefiniti
   return {
     name: 'run',
     folder: '/folder',
-    inputs: {}, machines: {},
+    inputs: {},
+    machines: {},
     phases: phases.map((workers, i) => ({ name: `phase-${i + 1}`, parallel, workers })),
     coordinators: [],
     hooks: [],

@@ -155,7 +155,9 @@ describe('work whose machine goes away', () => {
     });
   });
 
-  test('that is asked for outside of its folder is not done again before somebody says so', async () => {
+  test('that is asked for outside of its folder is not done again before somebody says so', {
+    tags: 'full',
+  }, async () => {
     await withTeam(['A', 'B'], async (a, b) => {
       const calls = join(a.home, 'calls');
       const work = script(`echo "$NIIA_MACHINE_NAME" >> '${calls}'; [ "$NIIA_MACHINE_NAME" = A ] || sleep 600`);
@@ -227,7 +229,7 @@ describe('a run whose coordinator is killed', () => {
           state: 'succeeded',
           workers: [{ epoch: 1, state: 'succeeded' }, { state: 'succeeded' }],
         });
-        expect(textOf(over, 'w2')).toBe('B');
+        expect(textOf(over, 'w2')).toBe('B\n');
       },
       { paths: 'all' },
     );

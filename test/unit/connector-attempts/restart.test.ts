@@ -3,6 +3,7 @@ import { once as event } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { AttemptStore } from '../../../daemon/connector/attempts/store.ts';
+import { inTier } from '../../support/tier.ts';
 import { soon } from '../headless/support.ts';
 import { Stage } from './stage.ts';
 
@@ -58,7 +59,7 @@ describe('an attempt whose daemon stops', () => {
     async (when) => {
       const writes = await writesOfAWholeAttempt();
       expect(writes).toBeGreaterThanOrEqual(leastWrites);
-      for (let at = 1; at <= writes; at++) {
+      for (let at = 1; at <= writes; at += inTier(3, 1)) {
         const { stage, spec } = await open();
         let stopped: Promise<void> | undefined;
         atWrite((count, write) => {
@@ -86,7 +87,7 @@ describe('an attempt whose daemon stops', () => {
     180_000,
   );
 
-  test('and whose headless server dies meanwhile has failed, with nothing left of it', async () => {
+  test('and whose headless server dies meanwhile has failed, with nothing left of it', { tags: 'full' }, async () => {
     const { stage } = await open();
     const spec = stage.spec(`echo ran >> ${stage.path('log')}; sleep 60`);
     // What had left its terminal lives on when the headless server is killed.

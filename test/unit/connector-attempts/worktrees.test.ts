@@ -72,7 +72,7 @@ describe('a worktree of an attempt', () => {
     expect(third.outcome.kept).toEqual({ folder, branch });
   });
 
-  test('is kept where only files that git ignores are its output', async () => {
+  test('is kept where only files that git ignores are its output', { tags: 'full' }, async () => {
     const { stage } = await open();
     const { outcome } = await stage.outcomeOf(
       stage.spec('echo built > built.txt', { environment, output: { files: ['built.txt'] } }),
@@ -104,7 +104,7 @@ describe('a worktree of an attempt', () => {
     expect([branches(stage), worktrees(stage)]).toEqual([['job-w-fenced-1', 'main'], 0]);
   });
 
-  test('stays as it is where its work cannot be committed', async () => {
+  test('stays as it is where its work cannot be committed', { tags: 'full' }, async () => {
     const { stage } = await open();
     const script = 'echo half > half.txt; touch "$(git rev-parse --git-dir)/index.lock"; exit 1';
     const { outcome } = await stage.outcomeOf(stage.spec(script, { environment }));
@@ -126,7 +126,7 @@ describe('a worktree of an attempt', () => {
     expect(existsSync(trap)).toBe(false);
   });
 
-  test('is made once, whenever its daemon stops in between', async () => {
+  test('is made once, whenever its daemon stops in between', { tags: 'full' }, async () => {
     const original = AttemptStore.prototype.write;
     for (const when of ['before', 'after'] as const) {
       // What it is to be, and what it has become.
@@ -172,7 +172,7 @@ describe('a worktree of an attempt', () => {
     expect(resumed.outcome).toMatchObject({ reason: 'start_failed' });
   });
 
-  test('is one for each of many workers at once', async () => {
+  test('is one for each of many workers at once', { tags: 'full' }, async () => {
     const { stage } = await open();
     const workers = ['a', 'b', 'D e/f'];
     const slugs = ['job-{worker}', 'same', 'same'];

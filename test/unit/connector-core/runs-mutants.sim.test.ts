@@ -2,14 +2,19 @@ import { describe, expect, test } from 'vitest';
 import { bundleSim, type Mutation, runNights } from '../../sim/bundle.ts';
 import type { SimReport } from '../../sim-runs/main.ts';
 import { mutants } from '../../sim-runs/mutants.ts';
+import { fullTier, inTier } from '../../support/tier.ts';
 
 /** Runs in which a defect has to show. */
 const runs = 1_000;
 const limitMs = 240_000;
-const full = Boolean(process.env['NIIA_TEST_FULL']);
+/** The short tier looks at a sample. */
+const sample = inTier(4, mutants.length);
 const chosen = process.env['NIIA_SIM_MUTANT'];
 
-const wanted = mutants.filter(({ name, late }) => (chosen === undefined ? full || !late : name.includes(chosen)));
+const wanted =
+  chosen === undefined
+    ? mutants.filter(({ late }) => fullTier || !late).slice(0, sample)
+    : mutants.filter(({ name }) => name.includes(chosen));
 
 describe('the simulation notices a run that', () => {
   test.each(wanted.map((mutation, i): [string, Mutation, number] => [mutation.name, mutation, i]))(

@@ -2,10 +2,10 @@ import { expect, test } from 'vitest';
 import { bundleSim, runNights } from '../../sim/bundle.ts';
 import type { SimReport } from '../../sim-runs/main.ts';
 import { type Counts, counted, World } from '../../sim-runs/world.ts';
+import { inTier } from '../../support/tier.ts';
 
-const full = Boolean(process.env['NIIA_TEST_FULL']);
 /** How many runs. */
-const count = Number(process.env['NIIA_SIM_SEEDS'] ?? (full ? 10_000 : 1_000));
+const count = Number(process.env['NIIA_SIM_SEEDS'] ?? inTier(1_000, 10_000));
 /** One run alone, with its trace. */
 const single = process.env['NIIA_SIM_SEED'];
 const workers = 2;
