@@ -67,6 +67,9 @@ await Promise.all([
     ...common,
     entryPoints: { extension: 'extension/extension.ts' },
     outdir: fresh,
+    // What few windows need (the reader of connector files) is loaded once it is wanted.
+    splitting: true,
+    chunkNames: 'extension-[hash]',
     external: ['vscode'],
   }),
 ]);

@@ -1,4 +1,4 @@
-import type { ExtensionContext, LogOutputChannel, OutputChannel } from 'vscode';
+import type { ExtensionContext, LogOutputChannel, OutputChannel, TreeView } from 'vscode';
 import { commands, ProgressLocation, TerminalProfile, window, workspace } from 'vscode';
 import type { CommandHandlers } from './command-ids.ts';
 import { commandIds, contextKeys } from './command-ids.ts';
@@ -6,15 +6,23 @@ import { newSession } from './commands/new-session.ts';
 import { openTerminal, profileOptions } from './commands/open-terminal.ts';
 import { remoteAsk } from './commands/remote-ask.ts';
 import { remoteStart } from './commands/remote-start.ts';
+import { runApprove, runCancel, runGraph, runOpenTerminal, runReport, runResume } from './commands/run-actions.ts';
+import { check, runConnector } from './commands/run-connector.ts';
 import { killSession, renameSession } from './commands/session-actions.ts';
 import { invite, join } from './commands/team.ts';
 import { DaemonConnection } from './connection.ts';
 import { daemonAddress } from './daemon-connection.ts';
 import type { Disposable } from './emitter.ts';
 import { disposeAll } from './emitter.ts';
+import { RunGraphs } from './graph/run-graphs.ts';
 import { MachinesTree } from './machines-tree.ts';
 import { Picker } from './pick.ts';
 import { reportError } from './report-error.ts';
+import { ConnectorProblems } from './runs/connector-problems.ts';
+import { ReportDocuments } from './runs/report-documents.ts';
+import { RunPicker } from './runs/run-picker.ts';
+import { RunsModel } from './runs/runs-model.ts';
+import { RunsTree } from './runs/runs-tree.ts';
 import type { Services } from './services.ts';
 import { startNiia } from './start-niia.ts';
 import { showStatus } from './status-bar.ts';
@@ -34,11 +42,20 @@ export function compose(context: ExtensionContext): Disposable {
   const model = own(new TeamModel(connection, log));
   const terminals = own(new Terminals(connection, model, context.workspaceState, log));
   const picker = new Picker(connection, model);
-  const services: Services = { context, connection, model, terminals, picker, log };
+  const runs = own(new RunsModel(connection, model, log));
+  const runsView = own(showRuns(runs, log));
+  const failed = (doing: string) => (error: unknown) => reportError(error, doing, log);
+  const services: Services = {
+    ...{ context, connection, model, terminals, picker, log, runs, runPicker: new RunPicker(runs) },
+    graphs: own(new RunGraphs(runs, context.extensionUri, failed('showing the graph of a run'))),
+    reports: own(new ReportDocuments(connection, runs)),
+    problems: own(new ConnectorProblems(check, failed('looking into a connector file'))),
+    revealRun: runsView.reveal,
+  };
 
   own(showMachines(model));
   own(showStatus(connection, model));
-  own(showContext(connection));
+  own(showContext(connection, runs));
   own(registerCommands(handlersOf(services, asked), log));
   own(offerProfile(services));
   own(
@@ -60,12 +77,13 @@ function setting(name: 'home' | 'command'): string {
 }
 
 function handlersOf(services: Services, asked: OutputChannel): CommandHandlers {
-  const { connection, model, log } = services;
+  const { connection, model, runs, log } = services;
   return {
     'niia.start': () => start(services),
     'niia.refresh': () => {
       connection.retryNow();
       model.refresh();
+      runs.refresh();
     },
     'niia.showLog': () => log.show(),
     'niia.invite': () => invite(services),
@@ -76,6 +94,13 @@ function handlersOf(services: Services, asked: OutputChannel): CommandHandlers {
     'niia.killSession': (target) => killSession(services, target),
     'niia.remoteAsk': (target) => remoteAsk(services, asked, target),
     'niia.remoteStart': (target) => remoteStart(services, target),
+    'niia.runConnector': (target) => runConnector(services, target),
+    'niia.runOpenTerminal': (target) => runOpenTerminal(services, target),
+    'niia.runApprove': (target) => runApprove(services, target),
+    'niia.runCancel': (target) => runCancel(services, target),
+    'niia.runResume': (target) => runResume(services, target),
+    'niia.runReport': (target) => runReport(services, target),
+    'niia.runGraph': (target) => runGraph(services, target),
   };
 }
 
@@ -106,25 +131,63 @@ function registerCommands(handlers: CommandHandlers, log: LogOutputChannel): Dis
 function showMachines(model: TeamModel): Disposable {
   const tree = new MachinesTree(model);
   const view = window.createTreeView('niia.machines', { treeDataProvider: tree, showCollapseAll: true });
+  const disposables: Disposable[] = [tree, view, whileVisible(view, () => model.watchSessions())];
+  return { dispose: () => disposeAll(disposables) };
+}
+
+interface RunsView extends Disposable {
+  /** Shows a run in the view, without taking the focus; does nothing where it is not known. */
+  reveal(run: string): Promise<void>;
+}
+
+/** Runs are watched while the view can be seen. */
+function showRuns(runs: RunsModel, log: LogOutputChannel): RunsView {
+  const tree = new RunsTree(runs, (error) => reportError(error, 'asking for the workers of a run', log));
+  const view = window.createTreeView('niia.runs', { treeDataProvider: tree, showCollapseAll: true });
+  const disposables: Disposable[] = [tree, view, whileVisible(view, () => runs.watch())];
+  return {
+    reveal: async (run) => {
+      const node = tree.run(run);
+      if (node) await view.reveal(node, { select: true, focus: false, expand: 2 });
+    },
+    dispose: () => disposeAll(disposables),
+  };
+}
+
+/** Holds a lease while the view can be seen. */
+function whileVisible(view: TreeView<unknown>, take: () => Disposable): Disposable {
   let lease: Disposable | undefined;
   const follow = (visible: boolean): void => {
-    if (visible) lease ??= model.watchSessions();
+    if (visible) lease ??= take();
     else {
       lease?.dispose();
       lease = undefined;
     }
   };
   follow(view.visible);
-  const disposables: Disposable[] = [tree, view, view.onDidChangeVisibility(({ visible }) => follow(visible))];
-  disposables.push({ dispose: () => follow(false) });
-  return { dispose: () => disposeAll(disposables) };
+  const listening = view.onDidChangeVisibility(({ visible }) => follow(visible));
+  return {
+    dispose: () => {
+      listening.dispose();
+      follow(false);
+    },
+  };
 }
 
-/** Welcome texts and menus choose by it. */
-function showContext(connection: DaemonConnection): Disposable {
-  const tell = (): void => void commands.executeCommand('setContext', contextKeys.daemon, connection.state.phase);
-  tell();
-  return connection.onDidChange(tell);
+/** Welcome texts and menus choose by them. */
+function showContext(connection: DaemonConnection, runs: RunsModel): Disposable {
+  const told = new Map<string, string>();
+  const tell = (key: string, value: string): void => {
+    if (told.get(key) === value) return;
+    told.set(key, value);
+    void commands.executeCommand('setContext', key, value);
+  };
+  const tellDaemon = (): void => tell(contextKeys.daemon, connection.state.phase);
+  const tellRuns = (): void => tell(contextKeys.runs, !runs.runs ? 'unknown' : runs.runs.length > 0 ? 'some' : 'none');
+  tellDaemon();
+  tellRuns();
+  const disposables = [connection.onDidChange(tellDaemon), runs.onDidChange(tellRuns)];
+  return { dispose: () => disposeAll(disposables) };
 }
 
 function offerProfile(services: Services): Disposable {

@@ -31,3 +31,15 @@ export class Emitter<T> implements Disposable {
 export function disposeAll(disposables: Disposable[]): void {
   for (const one of disposables.splice(0).reverse()) one.dispose();
 }
+
+/** Lets go at the first call, and does nothing at the others. */
+export function once(release: () => void): Disposable {
+  let released = false;
+  return {
+    dispose: () => {
+      if (released) return;
+      released = true;
+      release();
+    },
+  };
+}

@@ -25,7 +25,7 @@ export function machineRow(machine: MachineInfo, now: Date): RowView {
     description: facts.join(' · '),
     icon: self ? 'device-desktop' : online ? 'vm-active' : 'vm-outline',
     color: online ? 'charts.green' : 'disabledForeground',
-    tooltip: table(self ? `${name} (this machine)` : name, [
+    tooltip: factTable(self ? `${name} (this machine)` : name, [
       ['State', online ? 'online' : offlineSince(machine, now)],
       ['Path', online && path ? `${path}${rttMs === null ? '' : `, ${roundTrip(rttMs)} round trip`}` : undefined],
       ['Since', since ? moment(since, now) : undefined],
@@ -77,7 +77,7 @@ export function sessionRow(session: SessionInfo, machine: string, now: Date): Ro
     description: facts.join(' · '),
     icon,
     color,
-    tooltip: table(`${name} on ${machine}`, [
+    tooltip: factTable(`${name} on ${machine}`, [
       ['Command', command],
       ['Title', session.title || undefined],
       ['State', `${outcome}${session.evidence ? ` (${session.evidence})` : ''}`],
@@ -155,7 +155,7 @@ export function escapeMarkdown(text: string): string {
   return text.replace(/[\r\n]+/g, ' ').replace(/[\\`*_{}[\]()#+\-.!|<>~&$:]/g, '\\$&');
 }
 
-function table(title: string, rows: ReadonlyArray<readonly [string, string | undefined]>): string {
+export function factTable(title: string, rows: ReadonlyArray<readonly [string, string | undefined]>): string {
   const lines = rows.flatMap(([key, value]) => (value === undefined ? [] : [`| ${key} | ${escapeMarkdown(value)} |`]));
   return [`**${escapeMarkdown(title)}**`, '', '| | |', '| --- | --- |', ...lines].join('\n');
 }

@@ -1,15 +1,8 @@
 import type { Event, ProviderResult, TreeDataProvider } from 'vscode';
-import {
-  TreeItemCollapsibleState as Collapsible,
-  EventEmitter,
-  MarkdownString,
-  ThemeColor,
-  ThemeIcon,
-  TreeItem,
-} from 'vscode';
+import { TreeItemCollapsibleState as Collapsible, EventEmitter, ThemeIcon, TreeItem } from 'vscode';
 import type { Disposable } from './emitter.ts';
-import type { RowView } from './machine-text.ts';
 import type { TeamModel } from './team-model.ts';
+import { fromRow } from './tree-item.ts';
 import type { TreeNode } from './tree-nodes.ts';
 import { TreeNodes } from './tree-nodes.ts';
 
@@ -66,14 +59,4 @@ export class MachinesTree implements TreeDataProvider<TreeNode>, Disposable {
     this.#listening.dispose();
     this.#changed.dispose();
   }
-}
-
-function fromRow(row: RowView, state: Collapsible): TreeItem {
-  const item = new TreeItem(row.label, state);
-  item.description = row.description;
-  item.iconPath = new ThemeIcon(row.icon, row.color === undefined ? undefined : new ThemeColor(row.color));
-  item.tooltip = new MarkdownString(row.tooltip);
-  item.contextValue = row.contextValue;
-  item.accessibilityInformation = { label: row.spoken };
-  return item;
 }

@@ -4,7 +4,7 @@ import type { TypedCall } from '../shared/rpc/client.ts';
 import { typedCall } from '../shared/rpc/client.ts';
 import type { DaemonConnection } from './connection.ts';
 import type { Disposable } from './emitter.ts';
-import { disposeAll, Emitter } from './emitter.ts';
+import { disposeAll, Emitter, once } from './emitter.ts';
 import type { Log } from './log.ts';
 
 /** A watch that was refused is asked for again after so long, at first and at most. */
@@ -227,15 +227,4 @@ function inOrder(sessions: readonly SessionInfo[]): SessionInfo[] {
   return [...sessions].sort(
     (a, b) => Number(a.state === 'exited') - Number(b.state === 'exited') || a.createdAt.localeCompare(b.createdAt),
   );
-}
-
-function once(release: () => void): Disposable {
-  let released = false;
-  return {
-    dispose: () => {
-      if (released) return;
-      released = true;
-      release();
-    },
-  };
 }

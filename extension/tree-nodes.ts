@@ -11,7 +11,7 @@ export interface MachineNode extends Required<Pick<Target, 'machine'>> {
   row: RowView;
 }
 
-export interface SessionNode extends Required<Target> {
+export interface SessionNode extends Required<Pick<Target, 'machine' | 'session'>> {
   readonly kind: 'session';
   row: RowView;
 }

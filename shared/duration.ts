@@ -9,3 +9,12 @@ export function parseDuration(text: string): number | undefined {
   const factor = unit === undefined ? undefined : units[unit];
   return number === undefined || factor === undefined ? undefined : Math.round(Number(number) * factor);
 }
+
+/** A length of time in its largest unit: `42s`, `3m`, `5h`, `2d`. */
+export function span(ms: number): string {
+  const s = Math.max(0, Math.round(ms / 1_000));
+  if (s < 60) return `${s}s`;
+  if (s < 3_600) return `${Math.floor(s / 60)}m`;
+  if (s < 86_400) return `${Math.floor(s / 3_600)}h`;
+  return `${Math.floor(s / 86_400)}d`;
+}

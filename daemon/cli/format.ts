@@ -1,3 +1,4 @@
+import { span } from '../../shared/duration.ts';
 import { mayColour } from './output.ts';
 
 const colours = { dim: 2, bold: 1, red: 31, green: 32, yellow: 33 } as const;
@@ -52,15 +53,6 @@ function width(text: string): number {
 /** `3m ago`; `-` for never. */
 export function ago(time: string | null, now = Date.now()): string {
   return time === null ? '-' : `${span(now - Date.parse(time))} ago`;
-}
-
-/** A length of time in its largest unit: `42s`, `3m`, `5h`, `2d`. */
-export function span(ms: number): string {
-  const s = Math.max(0, Math.round(ms / 1_000));
-  if (s < 60) return `${s}s`;
-  if (s < 3_600) return `${Math.floor(s / 60)}m`;
-  if (s < 86_400) return `${Math.floor(s / 3_600)}h`;
-  return `${Math.floor(s / 86_400)}d`;
 }
 
 export function roundTrip(ms: number | null): string {

@@ -28,7 +28,7 @@ interface Source {
 }
 
 /** What a running machine does not need of a build: the editor's part, the tour, and what only a debugger reads. */
-const leftAtHome = /^(extension|tour)[.]js$|[.]map$/;
+const leftAtHome = /^(extension(-\w+)?|tour)[.]js$|[.]map$/;
 
 /** The versions of the native parts that an installation finds, and what it could bring for `target`. */
 export function nativesOf(

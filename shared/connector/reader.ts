@@ -2,7 +2,7 @@ import { NiiaError } from '../errors.ts';
 import { checkFile } from './check-file.ts';
 import type { RunDefinition } from './definition.ts';
 import { Problems, problemsError, problemText } from './problems.ts';
-import type { ReadOptions } from './resolve.ts';
+import type { MissingInput, ReadOptions } from './resolve.ts';
 import { resolve } from './resolve.ts';
 import type { Problem } from './source.ts';
 import { Source } from './source.ts';
@@ -12,6 +12,8 @@ export interface Examined {
   definition: RunDefinition | undefined;
   /** What the file asks for that cannot be done yet. */
   notYet: string | undefined;
+  /** Inputs that must be given and were not, as far as the file could be read; they are among the problems as well. */
+  missingInputs: MissingInput[];
   errors: Problem[];
   warnings: Problem[];
 }
@@ -25,6 +27,7 @@ export function examineConnector(text: string, options: ReadOptions): Examined {
   return {
     definition: problems.any ? undefined : resolved?.definition,
     notYet: resolved?.notYet,
+    missingInputs: resolved?.missingInputs ?? [],
     errors: problems.errors,
     warnings: problems.warnings,
   };

@@ -24,13 +24,21 @@ export interface ReadOptions {
   draft?: boolean;
 }
 
+/** An input without which the file cannot be run. */
+export interface MissingInput {
+  name: string;
+  description: string | undefined;
+}
+
+export interface Resolved {
+  definition: RunDefinition | undefined;
+  notYet: string | undefined;
+  missingInputs: MissingInput[];
+}
+
 /** What a file of the right form means. What is wrong with it is among the problems afterwards. */
-export function resolve(
-  file: ConnectorFile,
-  options: ReadOptions,
-  problems: Problems,
-): { definition: RunDefinition | undefined; notYet: string | undefined } {
-  if (!checkVersion(file, problems)) return { definition: undefined, notYet: undefined };
+export function resolve(file: ConnectorFile, options: ReadOptions, problems: Problems): Resolved {
+  if (!checkVersion(file, problems)) return { definition: undefined, notYet: undefined, missingInputs: [] };
   warnOfUnused(file, problems);
   const models = new ModelTable(file.models ?? {});
   for (const name of Object.keys(file.models ?? {})) {
@@ -40,7 +48,7 @@ export function resolve(
   const later = laterTypes.find((type) => type === file.type);
   if (later !== undefined) {
     checkMembers(file, models, problems);
-    return { definition: undefined, notYet: `a ${later} cannot be run yet` };
+    return { definition: undefined, notYet: `a ${later} cannot be run yet`, missingInputs: [] };
   }
   return new Resolver(file, options, models, problems).resolve();
 }
@@ -128,6 +136,7 @@ class Resolver {
   readonly #top: Level;
   /** The file's task, or that of `--input task=…`. */
   readonly #task: PromptPart | undefined;
+  readonly #missingInputs: MissingInput[] = [];
   #notYet: string | undefined;
 
   constructor(file: ConnectorFile, options: ReadOptions, models: ModelTable, problems: Problems) {
@@ -141,7 +150,7 @@ class Resolver {
     else if (file.task !== undefined) this.#task = { text: file.task, path: ['task'] };
   }
 
-  resolve(): { definition: RunDefinition | undefined; notYet: string | undefined } {
+  resolve(): Resolved {
     const inputs = this.#inputs();
     const drafts = this.#phases();
     const workers = drafts.map((phase) => phase.workers.map((draft) => this.#worker(draft)));
@@ -161,7 +170,8 @@ class Resolver {
         return draft ? { ...worker, needs: references.needsOf(draft) } : worker;
       }),
     }));
-    if (this.#problems.any || this.#notYet !== undefined) return { definition: undefined, notYet: this.#notYet };
+    const found = { notYet: this.#notYet, missingInputs: this.#missingInputs };
+    if (this.#problems.any || this.#notYet !== undefined) return { definition: undefined, ...found };
     const { machines, coordinator, hooks } = this.#file;
     const definition: RunDefinition = {
       name: this.#name,
@@ -174,7 +184,7 @@ class Resolver {
       coordinators: [...new Set(coordinator?.machines ?? [])],
       hooks: (hooks ?? []).map(({ url, on, secret }) => ({ url, on: list(on), secret: secret ?? null })),
     };
-    return { definition, notYet: undefined };
+    return { definition, ...found };
   }
 
   get #name(): string {
@@ -196,6 +206,7 @@ class Resolver {
       const input = typeof said === 'object' && said !== null ? said : { default: said ?? undefined };
       const value = Object.hasOwn(given, name) ? given[name] : input.default;
       if (value === undefined && input.required !== false) {
+        this.#missingInputs.push({ name, description: input.description });
         this.#missing(['inputs', name], `the input "${name}" has no value: --input ${name}=…`, 'key');
       }
       values[name] = String(value ?? '');

@@ -25,6 +25,8 @@ export const workerStates = [
 export const workerStatusSchema = v.object({
   name: v.string(),
   phase: v.string(),
+  /** Workers of the same phase that come before it. */
+  needs: v.array(v.string()),
   /** Of the present attempt, or the last. */
   machine: v.nullable(v.string()),
   session: v.nullable(v.string()),

@@ -1,39 +1,24 @@
+import type { MissingMachine } from '../ask-machines.ts';
+import { askMachines } from '../ask-machines.ts';
 import { NiiaError } from '../errors.ts';
-import type { MachineInfo } from '../protocol/shapes.ts';
 import type { Question } from '../protocol/worker-methods.ts';
-
-/** A machine that does not answer within this time is left out. */
-export const answersWithinMs = 8_000;
 
 export interface WaitingQuestions {
   /** The longest waiting first. */
   questions: Question[];
   /** Machines that could not be asked, and why. */
-  missing: Array<{ machine: string; why: string }>;
+  missing: MissingMachine[];
 }
 
-/**
- * What waits for a person on any of `machines`. `ask` is called with a machine's id, or undefined for this one, and
- * should not take longer than `answersWithinMs`. Rejects only where this machine cannot answer.
- */
+/** What waits for a person on any of `machines`; asked as by `askMachines`. */
 export async function waitingQuestions(
-  machines: ReadonlyArray<Pick<MachineInfo, 'name' | 'id' | 'self' | 'online'>>,
+  machines: Parameters<typeof askMachines>[0],
   ask: (machine: string | undefined) => Promise<{ questions: Question[] }>,
 ): Promise<WaitingQuestions> {
-  const answers = await Promise.all(
-    machines.map(async ({ name, id, self, online }): Promise<WaitingQuestions> => {
-      if (!self && !online) return { questions: [], missing: [{ machine: name, why: 'it is offline' }] };
-      try {
-        return { ...(await ask(self ? undefined : id)), missing: [] };
-      } catch (error) {
-        if (self) throw error;
-        return { questions: [], missing: [{ machine: name, why: NiiaError.from(error).message }] };
-      }
-    }),
-  );
+  const { answers, missing } = await askMachines(machines, ask);
   return {
-    questions: answers.flatMap((answer) => answer.questions).sort((a, b) => a.since.localeCompare(b.since)),
-    missing: answers.flatMap((answer) => answer.missing),
+    questions: answers.flatMap(({ answer }) => answer.questions).sort((a, b) => a.since.localeCompare(b.since)),
+    missing,
   };
 }
 

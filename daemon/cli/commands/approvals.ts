@@ -1,10 +1,6 @@
+import { answersWithinMs } from '../../../shared/ask-machines.ts';
 import type { Question } from '../../../shared/protocol/worker-methods.ts';
-import {
-  answersWithinMs,
-  noSuchQuestion,
-  type WaitingQuestions,
-  waitingQuestions,
-} from '../../../shared/workers/waiting-questions.ts';
+import { noSuchQuestion, type WaitingQuestions, waitingQuestions } from '../../../shared/workers/waiting-questions.ts';
 import type { Context, Run } from '../context.ts';
 import { ago } from '../format.ts';
 import type { Specs } from '../specs/all.ts';

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { ErrorCode } from '../../../shared/errors.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { RunState, RunStatus } from '../../../shared/protocol/run-methods.ts';
+import { startingMachine } from '../../../shared/runs/starting-machine.ts';
 import { waitingQuestions } from '../../../shared/workers/waiting-questions.ts';
 import { readConnectorFile } from '../connector-file.ts';
 import type { Context, Run } from '../context.ts';
@@ -27,7 +28,8 @@ export const start: Run<Specs['run']> = async ({ args: [file], options }, contex
   const { readConnector } = await import('../../../shared/connector/reader.ts');
   const { definition, warnings } = readConnector(text, { file, folder, inputs });
   for (const warning of warnings) await out.advice(`warning: ${printable(warning)}`);
-  const to = daemon.machine ?? (await coordinatorOf(definition.coordinators, context));
+  const to =
+    daemon.machine ?? startingMachine(definition.coordinators, (await daemon.query('machine.list', {})).machines);
   const params = { file: resolve(file), inputs };
   const { run } = await daemon.change('run.start', params, { to, body: Buffer.from(text) });
   if (options.detach) {
@@ -128,23 +130,6 @@ export const approve: Run<Specs['run approve']> = async ({ args: [named, option]
   const answered = await daemon.change('session.approve', params, { to });
   await out.result(answered, () => `${worker.name}: ${printable(answered.option.label)}\n`);
 };
-
-/** The machine to begin a run on: this one, unless the file names others; then the first of them that is there. */
-async function coordinatorOf(names: readonly string[], { daemon }: Context): Promise<string | undefined> {
-  if (names.length === 0) return undefined;
-  const { machines } = await daemon.query('machine.list', {});
-  const listed = machines.filter(({ name, id }) => names.includes(name) || names.includes(id));
-  if (listed.some(({ self }) => self)) return undefined;
-  const first = names
-    .flatMap((name) => listed.filter((one) => one.name === name || one.id === name))
-    .find((one) => one.online);
-  if (first) return first.id;
-  throw new NiiaError(
-    'offline',
-    `none of the machines that may coordinate this run is online: ${names.join(', ')}`,
-    'See: niia remote status list',
-  );
-}
 
 /** Shows the run until it is over, prints its end, and leaves the exit code for it. */
 async function finish(context: Context, run: string, at: string | undefined): Promise<void> {

@@ -1,9 +1,10 @@
+import { span } from '../../../shared/duration.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { ResultOf } from '../../../shared/protocol/methods.ts';
 import { reportedStates } from '../../../shared/protocol/state-methods.ts';
 import type { Run } from '../context.ts';
 import type { Cell } from '../format.ts';
-import { paint, printable, span, table } from '../format.ts';
+import { paint, printable, table } from '../format.ts';
 import type { Specs } from '../specs/all.ts';
 import { oneOf } from '../values.ts';
 import { whichSession } from '../which-session.ts';

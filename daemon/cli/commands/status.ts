@@ -1,7 +1,8 @@
+import { span } from '../../../shared/duration.ts';
 import type { DaemonStatus } from '../../../shared/protocol/shapes.ts';
 import { sizeText } from '../../home/size.ts';
 import type { Run } from '../context.ts';
-import { ago, count, megabytes, paint, printable, roundTrip, span } from '../format.ts';
+import { ago, count, megabytes, paint, printable, roundTrip } from '../format.ts';
 import type { Specs } from '../specs/all.ts';
 
 export const status: Run<Specs['status']> = async (_, { daemon, out }) => {

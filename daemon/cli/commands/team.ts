@@ -1,6 +1,7 @@
+import { span } from '../../../shared/duration.ts';
 import { roles } from '../../../shared/protocol/shapes.ts';
 import type { Run } from '../context.ts';
-import { ago, span, table } from '../format.ts';
+import { ago, table } from '../format.ts';
 import type { Specs } from '../specs/all.ts';
 import { duration, oneOf } from '../values.ts';
 

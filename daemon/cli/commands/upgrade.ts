@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isatty } from 'node:tty';
+import { span } from '../../../shared/duration.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { MachineInfo } from '../../../shared/protocol/shapes.ts';
 import type { InstallationInfo } from '../../../shared/protocol/upgrade-methods.ts';
@@ -10,7 +11,7 @@ import type { BundleFile } from '../../lifecycle/make-bundle.ts';
 import { type Installation, installationToStart } from '../../process/installation.ts';
 import type { Context, Run } from '../context.ts';
 import { DaemonClient } from '../daemon-client.ts';
-import { count, span } from '../format.ts';
+import { count } from '../format.ts';
 import { type Output, writeBytes } from '../output.ts';
 import type { Invocation } from '../spec.ts';
 import type { Specs } from '../specs/all.ts';

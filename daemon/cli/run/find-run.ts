@@ -1,53 +1,22 @@
 import * as v from 'valibot';
+import { answersWithinMs } from '../../../shared/ask-machines.ts';
 import { NiiaError } from '../../../shared/errors.ts';
-import type { RunInfo, RunStatus } from '../../../shared/protocol/run-methods.ts';
+import type { RunStatus } from '../../../shared/protocol/run-methods.ts';
 import { runReportSchema, runStatusSchema } from '../../../shared/protocol/run-methods.ts';
-import { streams } from '../../../shared/protocol/session-methods.ts';
-import type { TypedCall } from '../../../shared/rpc/client.ts';
-import { wholeStream } from '../../../shared/rpc/whole-stream.ts';
-import { answersWithinMs } from '../../../shared/workers/waiting-questions.ts';
+import { jsonStream } from '../../../shared/rpc/json-stream.ts';
+import type { FoundRun, TeamRuns } from '../../../shared/runs/team-runs.ts';
+import { newestFirst, teamRuns as runsOf } from '../../../shared/runs/team-runs.ts';
 import type { DaemonClient } from '../daemon-client.ts';
-
-export interface TeamRuns {
-  /** Newest first, each as its coordinator tells it, or else as a standby does. */
-  runs: FoundRun[];
-  /** Machines that could not be asked, and why. */
-  missing: Array<{ machine: string; why: string }>;
-}
-
-/** `at`: the id of the machine that told of it; undefined: this one. */
-export type FoundRun = RunInfo & { at: string | undefined };
 
 /** The runs of the machine that the command names, or of all of the team. */
 export async function teamRuns(daemon: DaemonClient): Promise<TeamRuns> {
+  const ask = (to: string | undefined, deadlineMs?: number) => daemon.query('run.list', {}, { to, deadlineMs });
   if (daemon.machine !== undefined) {
-    const { runs } = await daemon.query('run.list', {});
-    return { runs: runs.map((run) => ({ ...run, at: daemon.machine })).sort(newestFirst), missing: [] };
+    const { runs } = await ask(daemon.machine);
+    return { runs: newestFirst(runs.map((run) => ({ ...run, at: daemon.machine }))), missing: [] };
   }
   const { machines } = await daemon.query('machine.list', {}, { to: undefined });
-  const missing: TeamRuns['missing'] = [];
-  const told = await Promise.all(
-    machines.map(async ({ name, id, self, online }): Promise<Array<FoundRun & { by: string }>> => {
-      const to = self ? undefined : id;
-      try {
-        if (!self && !online) throw new NiiaError('offline', 'it is offline');
-        const { runs } = await daemon.query('run.list', {}, { to, deadlineMs: answersWithinMs });
-        return runs.map((run) => ({ ...run, at: to, by: name }));
-      } catch (error) {
-        if (self) throw error;
-        const why = NiiaError.from(error);
-        // One of an earlier version has no runs.
-        if (why.code !== 'unknown_method') missing.push({ machine: name, why: why.message });
-        return [];
-      }
-    }),
-  );
-  const best = new Map<string, FoundRun & { by: string }>();
-  for (const run of told.flat()) {
-    const known = best.get(run.run);
-    if (!known || (known.by !== known.coordinator && run.by === run.coordinator)) best.set(run.run, run);
-  }
-  return { runs: [...best.values()].map(({ by: _, ...run }) => run).sort(newestFirst), missing };
+  return await runsOf(machines, (to) => ask(to, answersWithinMs));
 }
 
 /**
@@ -88,7 +57,7 @@ async function runHere(daemon: DaemonClient, id: string): Promise<FoundRun | und
 
 /** With all outputs. */
 export async function fullStatus(daemon: DaemonClient, run: string, at: string | undefined): Promise<RunStatus> {
-  return v.parse(runStatusSchema, await told(await daemon.call('run.status', { run }, { to: at })));
+  return v.parse(runStatusSchema, await jsonStream(await daemon.call('run.status', { run }, { to: at })));
 }
 
 export async function fullReport(
@@ -96,17 +65,5 @@ export async function fullReport(
   run: string,
   at: string | undefined,
 ): Promise<v.InferOutput<typeof runReportSchema>> {
-  return v.parse(runReportSchema, await told(await daemon.call('run.report', { run }, { to: at })));
-}
-
-/** The JSON on a call's stream. */
-async function told(call: TypedCall<'run.status' | 'run.report'>): Promise<unknown> {
-  const json = wholeStream(call.source(streams.output), Number.POSITIVE_INFINITY);
-  json.catch(() => undefined);
-  await call.result;
-  return JSON.parse(Buffer.from(await json).toString());
-}
-
-function newestFirst(a: RunInfo, b: RunInfo): number {
-  return b.startedAt.localeCompare(a.startedAt);
+  return v.parse(runReportSchema, await jsonStream(await daemon.call('run.report', { run }, { to: at })));
 }

@@ -1,6 +1,7 @@
+import { span } from '../../../shared/duration.ts';
 import type { RunInfo, RunStatus, WorkerStatus } from '../../../shared/protocol/run-methods.ts';
 import type { Cell, Colour } from '../format.ts';
-import { ago, paint, printable, span, table } from '../format.ts';
+import { ago, paint, printable, table } from '../format.ts';
 
 const runColours: Record<RunInfo['state'], Colour> = {
   running: 'bold',

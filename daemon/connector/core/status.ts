@@ -41,6 +41,7 @@ function status(state: RunState, worker: WorkerState, observed: Observed): Worke
   return {
     name: definition.name,
     phase: state.definition.phases[worker.phase]?.name ?? '',
+    needs: [...definition.needs],
     machine: machine?.name ?? null,
     session: report?.session ?? null,
     model: definition.placements[placement]?.model.alias ?? null,

@@ -1,14 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import * as v from 'valibot';
+import { answersWithinMs } from '../../../shared/ask-machines.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { streams } from '../../../shared/protocol/session-methods.ts';
 import { promptIdSchema } from '../../../shared/protocol/worker-methods.ts';
-import {
-  answersWithinMs,
-  noSuchQuestion,
-  type WaitingQuestions,
-  waitingQuestions,
-} from '../../../shared/workers/waiting-questions.ts';
+import { noSuchQuestion, type WaitingQuestions, waitingQuestions } from '../../../shared/workers/waiting-questions.ts';
 import { inSession, onMachine, timeout } from '../inputs.ts';
 import { notOwnSession } from '../own-session.ts';
 import { type Caller, tool } from '../tool.ts';

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Asciicast } from '../../../daemon/cli/attach/asciicast.ts';
-import { ago, span, table } from '../../../daemon/cli/format.ts';
+import { ago, table } from '../../../daemon/cli/format.ts';
 import { duration, pairs, seconds, wholeNumber } from '../../../daemon/cli/values.ts';
+import { span } from '../../../shared/duration.ts';
 import { nearest } from '../../../shared/spelling.ts';
 
 describe('values of options', () => {

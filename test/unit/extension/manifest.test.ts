@@ -2,7 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { commandIds, contextKeys } from '../../../extension/command-ids.ts';
 import { presentError } from '../../../extension/error-messages.ts';
+import { runRow, workerRow } from '../../../extension/runs/run-text.ts';
 import { exitCodes, NiiaError } from '../../../shared/errors.ts';
+import { ended, now, shownRun, waiting, worker } from './run-fixtures.ts';
 
 const root = new URL('../../../', import.meta.url);
 const manifest = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
@@ -10,6 +12,8 @@ const { commands, menus, views, viewsContainers, viewsWelcome, configuration, te
 type Command = { command: string; title: string; category: string; icon?: string };
 type Item = { command: string; when: string; group: string };
 const items: Item[] = Object.values<Item[]>(menus).flat();
+const viewItems: Item[] = [...menus['view/title'], ...menus['view/item/context']];
+const fileItems: Item[] = [...menus['editor/title'], ...menus['explorer/context']];
 
 describe('the manifest and the code', () => {
   it('know the same commands', () => {
@@ -31,11 +35,51 @@ describe('the manifest and the code', () => {
     for (const command of [...items.map((item) => item.command), ...links]) expect(commandIds).toContain(command);
   });
 
-  it('put every menu entry into this view and into a group', () => {
-    for (const { when, group } of items) {
-      expect(when).toMatch(/^view == niia\.machines/);
-      expect(group).toMatch(/^(navigation|inline|\d_[a-z]+)@\d$/);
+  it('put every menu entry into one of the views, or on connector files, and into a group', () => {
+    for (const { when } of viewItems) expect(when).toMatch(/^view == niia\.(machines|runs)\b/);
+    for (const { when } of fileItems) expect(when).toMatch(/^resourceFilename =~ /);
+    expect(items).toHaveLength(viewItems.length + fileItems.length);
+    for (const { group } of items) expect(group).toMatch(/^(navigation|inline|\d_[a-z]+)@\d$/);
+  });
+
+  it('offer to run connector files and no others, in trusted workspaces', () => {
+    expect(fileItems.map(({ command }) => command)).toEqual(['niia.runConnector', 'niia.runConnector']);
+    for (const { when } of fileItems) {
+      const [, pattern = '', rest] = /^resourceFilename =~ \/(.+)\/ (.+)$/.exec(when) ?? [];
+      expect(rest).toBe('&& isWorkspaceTrusted');
+      const files = [
+        'review.connector.json',
+        'connector.json',
+        'notconnector.json',
+        'connector.json.txt',
+        'package.json',
+      ];
+      expect(files.filter((name) => new RegExp(pattern).test(name))).toEqual(files.slice(0, 2));
     }
+  });
+
+  it('offer on each row of a run what can be done with it', () => {
+    const offered = (row: string): string[] => {
+      const context = menus['view/item/context'] as Item[];
+      const fits = context.filter(({ when }) => {
+        const [, view, is, pattern] = /^view == ([\w.]+) && viewItem (=~|==) (.+)$/.exec(when) ?? [];
+        if (view !== 'niia.runs' || pattern === undefined) return false;
+        return is === '==' ? row === pattern : new RegExp(pattern.slice(1, -1)).test(row);
+      });
+      return [...new Set(fits.map(({ command }) => command.replace('niia.run', '')))].sort();
+    };
+    const rowOf = (state: 'running' | 'paused') => runRow(shownRun(undefined, { state }), now).contextValue;
+    expect(offered(rowOf('running'))).toEqual(['Cancel', 'Graph', 'Report']);
+    expect(offered(rowOf('paused'))).toEqual(['Cancel', 'Graph', 'Report', 'Resume']);
+    expect(offered(runRow(shownRun(undefined, ended), now).contextValue)).toEqual(['Graph', 'Report']);
+    expect(offered(workerRow(waiting('w'), now).contextValue)).toEqual([]);
+    expect(offered(workerRow(worker('w'), now).contextValue)).toEqual(['OpenTerminal']);
+    expect(offered(workerRow(worker('w', { state: 'blocked' }), now).contextValue)).toEqual([
+      'Approve',
+      'OpenTerminal',
+    ]);
+    const paused = workerRow(worker('w', { state: 'paused' }), now).contextValue;
+    expect(offered(paused)).toEqual(['Approve', 'OpenTerminal', 'Resume']);
   });
 
   it('use no context key that nobody sets', () => {
@@ -46,7 +90,10 @@ describe('the manifest and the code', () => {
 
   it('declare what the contract names', () => {
     expect(viewsContainers.activitybar.map(({ id }: { id: string }) => id)).toEqual(['niia']);
-    expect(views.niia).toEqual([expect.objectContaining({ id: 'niia.machines', name: 'Machines' })]);
+    expect(views.niia).toEqual([
+      expect.objectContaining({ id: 'niia.machines', name: 'Machines' }),
+      expect.objectContaining({ id: 'niia.runs', name: 'Runs' }),
+    ]);
     expect(terminal.profiles.map(({ id }: { id: string }) => id)).toEqual(['niia.remoteWorker']);
     expect(Object.keys(configuration.properties)).toContain('niia.home');
     for (const name of Object.keys(configuration.properties)) expect(name).toMatch(/^niia\./);

@@ -44,6 +44,7 @@ function install(modules = 'app/node_modules'): { entry: string; version: string
   write('app/dist/chunk-1.js', 'more');
   write('app/dist/chunk-1.js.map', 'not shipped');
   write('app/dist/extension.js', 'not shipped');
+  write('app/dist/extension-1A2B3C.js', 'not shipped');
   const optional = { 'pty-linux-x64': '1', 'pty-darwin-arm64': '1', 'pty-plain': '1' };
   write(`${modules}/node-pty/package.json`, JSON.stringify({ version: '1.0.0', optionalDependencies: optional }));
   write(`${modules}/node-pty/index.js`, 'pty');

@@ -26,6 +26,7 @@ describe('the extension', () => {
       [],
     );
     assert.ok(known.has('niia.machines.focus'));
+    assert.ok(known.has('niia.runs.focus'));
   });
 
   it('shows a failure of a command and does not throw it at the caller', async () => {
