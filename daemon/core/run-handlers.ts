@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import type { RunStatus, runMethods } from '../../shared/protocol/run-methods.ts';
@@ -122,29 +121,31 @@ async function onChange(
   over: () => boolean,
   tell: () => void,
 ): Promise<void> {
-  setMaxListeners(0, signal);
   let wake: () => void = () => undefined;
   let changed = true;
   const stop = runs.watch(run, () => {
     changed = true;
     wake();
   });
+  const abort = (): void => wake();
+  signal.addEventListener('abort', abort, { once: true });
   try {
     while (!signal.aborted) {
-      if (changed) {
-        changed = false;
-        const last = over();
-        tell();
-        if (last) return;
+      changed = false;
+      const last = over();
+      tell();
+      if (last) return;
+      // What changes in quick succession is told together.
+      await new Promise((resolve) => setTimeout(resolve, tellEveryMs));
+      while (!changed && !signal.aborted) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          if (changed || signal.aborted) resolve();
+        });
       }
-      await new Promise<void>((resolve) => {
-        const timer = changed ? setTimeout(resolve, tellEveryMs) : undefined;
-        wake = () => setTimeout(resolve, tellEveryMs);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-        if (timer === undefined && changed) wake();
-      });
     }
   } finally {
+    signal.removeEventListener('abort', abort);
     stop();
   }
 }
