@@ -182,7 +182,13 @@ export class Coordinator {
   }
 
   #apply(index: number, record: StoredRecord, now: number): void {
-    this.#state = fold(this.#state, index, record);
+    const before = this.#state;
+    this.#state = fold(before, index, record);
+    const isOwn = this.#watch.term === this.#replica.term && this.#replica.isLeader;
+    if (isOwn && before && this.#state.ignored > before.ignored) {
+      // It would be appended again, and again.
+      throw new Error(`record ${index}, ${record.kind}, contradicts the run`);
+    }
     this.#watch.applied.set(index, now);
     this.#out.committed.push({ index, record });
     const id = this.#pending.get(index);
