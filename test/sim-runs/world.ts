@@ -553,7 +553,7 @@ export class World {
       const acts = coordinator?.mayAct(host.now()) ? ' acts' : '';
       return `${name}${host.up ? '' : ' is down'}${acts}, leader ${coordinator?.leader}`;
     });
-    const { workers } = runStatus(state, { report: () => undefined, silent: () => false });
+    const { workers } = runStatus(state, { report: () => undefined, silent: () => false, lack: () => undefined });
     const shown = workers.map(({ name, state, epoch, machine }) => `${name} ${state} (${epoch} on ${machine})`);
     const machines = [...this.#machines.values()].map((machine) => machine.describes);
     return [...shown, ...voters, ...machines].join('; ');
