@@ -43,6 +43,8 @@ export interface MachineWorld {
   ask(from: Host, to: string, limitMs: number, ask: Ask, done: (answer?: Answer) => void): void;
   coordinators: readonly string[];
   leaseOf(worker: string): Lease;
+  /** Milliseconds that it takes until a worker could be prompted. */
+  prepareMs(): number;
   /** Milliseconds that a worker works, and whether it comes to something. */
   workMs(): number;
   succeeds(): boolean;
@@ -139,9 +141,7 @@ export class Machine {
     if (saved.step === 'preparing') {
       this.#sessions.set(worker, {
         ...{ epoch: saved.attempt.epoch, left: null, since: null },
-        // It may do nothing before it hears from its coordinator: the order to begin may have been on its way for long.
-        until: Number.NEGATIVE_INFINITY,
-        ...{ frozen: true, stopWaiting: [] },
+        ...{ until: this.host.now() + saved.lease.ttlMs, frozen: false, stopWaiting: [] },
       });
     } else if (saved.step !== 'delivering' && !session) {
       this.#ended(saved, saved.step === 'working' ? 'crash' : 'outcome_unknown');
@@ -152,7 +152,7 @@ export class Machine {
 
   #stepOn(saved: Saved): void {
     if (saved.step === 'preparing') {
-      this.host.after(this.#world.random.between(50, 3_000), () => this.#prepared(saved));
+      this.host.after(this.#world.prepareMs(), () => this.#prepared(saved));
     } else if (saved.step === 'delivering') this.#deliver(saved);
   }
 
@@ -167,7 +167,10 @@ export class Machine {
     this.#renew(saved);
   }
 
-  /** A renewal that told of the prompt was answered: it stands in the journal that there may be one. */
+  /**
+   * A renewal that told of the prompt was answered: it stands in the journal that there may be one, and the grant holds,
+   * however long the order to begin was under way.
+   */
   #mayPrompt(saved: Saved): void {
     const session = this.#sessions.get(saved.attempt.worker);
     if (saved.step !== 'prompting' || !session || !this.#holds(saved)) return;

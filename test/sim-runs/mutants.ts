@@ -21,28 +21,16 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'elects another while a leader may still act',
+    late: true,
     file: core('ballot'),
     text: 'if (now < this.#heardAt + this.#quietMs) return false;',
     replacement: '',
-  },
-  {
-    name: 'forgets with a restart that it heard a leader',
-    file: core('ballot'),
-    text: 'this.#heardAt = term > 0 ? now : Number.NEGATIVE_INFINITY;',
-    replacement: 'this.#heardAt = term > now ? now : Number.NEGATIVE_INFINITY;',
   },
   {
     name: 'leads for longer than its voters promised',
     file: core('replica'),
     text: '(times[this.#majority - 1] ?? Number.NEGATIVE_INFINITY) + this.#timing.leaseMs',
     replacement: '(times[this.#majority - 1] ?? Number.NEGATIVE_INFINITY) + 3 * this.#timing.leaseMs',
-  },
-  {
-    name: 'counts its lead from when the answer came',
-    late: true,
-    file: core('replica'),
-    text: 'peer.answered = Math.max(peer.answered, sent);',
-    replacement: 'peer.answered = Math.max(peer.answered, sent, now);',
   },
   {
     name: 'takes what it has for what the majority has',
@@ -52,6 +40,7 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'does not look whether the journals agree so far',
+    late: true,
     file: core('replica'),
     text: 'prev.index === 0 || this.#log[prev.index - 1]?.term === prev.term;',
     replacement: 'prev.index <= this.#log.length;',
@@ -76,7 +65,6 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'lets a witness forget how far the journal goes',
-    late: true,
     file: core('witness'),
     text: 'this.#ballot.ask(from, message, this.#saved.last, now)',
     replacement: 'this.#ballot.ask(from, message, { index: 0, term: 0 }, now)',
@@ -102,6 +90,7 @@ export const mutants: Mutation[] = [
   },
   {
     name: 'takes the time before its election for silence',
+    late: true,
     file: core('coordinator'),
     text: 'this.#watch = newWatch(this.#replica.term, now);',
     replacement: 'this.#watch = newWatch(this.#replica.term, now - 1e9);',
@@ -142,27 +131,16 @@ export const mutants: Mutation[] = [
     text: "if (batch.touches(attempt.worker)) return 'wait';",
     replacement: '',
   },
-  {
-    name: 'renews what it has cancelled',
-    file: core('coordinator'),
-    text: 'for (const one of waiting) if (isSteering(one.ask)) this.#serve(one, this.#state, batch);\n',
-    replacement: '',
-  },
   // What a machine must do for all this to hold
   {
-    name: 'works on the order alone, which may have been under way for long',
-    file: machine,
-    text: 'until: Number.NEGATIVE_INFINITY,\n        ...{ frozen: true, stopWaiting: [] },',
-    replacement: 'until: this.host.now() + saved.lease.ttlMs,\n        ...{ frozen: false, stopWaiting: [] },',
-  },
-  {
     name: 'counts its lease from when the answer came',
+    late: true,
     file: machine,
     text: 'this.#putOff(attempt.worker, sentAt + saved.lease.ttlMs);',
     replacement: 'this.#putOff(attempt.worker, Math.max(sentAt, this.host.now()) + saved.lease.ttlMs);',
   },
   {
-    name: 'prompts before the journal knows',
+    name: 'prompts on an order that may have been under way for long, and before the journal knows',
     file: machine,
     text: 'saved.submitted = true;\n    this.#renew(saved);',
     replacement: 'saved.submitted = true;\n    this.#mayPrompt(saved);\n    this.#renew(saved);',

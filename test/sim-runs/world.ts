@@ -48,6 +48,7 @@ const leases: readonly Lease[] = [
   { ttlMs: 15_000, renewMs: 5_000, lostAfterMs: 30_000 },
   { ttlMs: 15_000, renewMs: 5_000, lostAfterMs: 15_100 },
   { ttlMs: 4_000, renewMs: 1_000, lostAfterMs: 6_000 },
+  { ttlMs: 4_000, renewMs: 2_000, lostAfterMs: 4_100 },
 ];
 
 /** A run of a connector file on bad machines. All follows from the seed. */
@@ -85,14 +86,14 @@ export class World {
     const names = Array.from({ length: random.integer(2, 4) }, (_, i) => `m${i}`);
     for (const name of [...names, 'gateway']) this.#hosts.set(name, new Host(name, this.#time, random));
     this.#definition = this.#anyRun(names);
-    const full = names.slice(0, random.pick([1, 2, 3, 3]));
-    const coordinators = full;
+    const full = names.slice(0, random.pick([1, 2, 3, 3, 3]));
     for (const name of names) {
       const machine = new Machine(this.host(name), {
-        ...{ random, coordinators },
+        ...{ random, coordinators: full },
         ask: (from, to, limitMs, ask, done) => this.#ask(from, to, limitMs, ask, done),
         leaseOf: (worker) => this.#worker(worker).lease,
-        workMs: () => random.between(100, random.pick([2_000, 20_000, 60_000])),
+        prepareMs: () => random.between(5, random.pick([30, 3_000])),
+        workMs: () => random.between(100, random.pick([4_000, 30_000, 90_000])),
         succeeds: () => random.chance(0.85),
         works: (at, attempt) => this.#works(at, attempt),
         prompted: (attempt) => this.#prompted(attempt),
@@ -131,10 +132,11 @@ export class World {
   async #run(): Promise<void> {
     const end = this.#random.between(20_000, 200_000);
     const pace = this.#random.pick([2_000, 8_000, 25_000]);
+    const mishaps = this.#climate();
     const next = (): void => {
       this.#time.after(this.#random.between(10, pace), () => {
         if (this.#time.now >= end) return;
-        this.#mishap();
+        this.#random.pick(mishaps)();
         next();
       });
     };
@@ -176,12 +178,12 @@ export class World {
   #anyWorker(name: string, names: string[], needs: string[]): WorkerDefinition {
     const random = this.#random;
     const placements: Placement[] = [];
-    for (let count = random.integer(1, 3); count > 0; count--) {
+    for (let count = random.pick([1, 2, 2, 3]); count > 0; count--) {
       const placement = placedOn(random.pick(names));
       const machine: MachineChoice = { by: 'labels', labels: {}, has: [], pick: 'spread' };
       placements.push(random.chance(0.4) ? { ...placement, machine } : placement);
     }
-    const totalMs = random.chance(0.1) ? 120_000 : 0;
+    const totalMs = random.chance(0.2) ? 60_000 : 0;
     return workerOn(name, [], {
       ...{ needs, placements },
       lease: random.pick(leases),
@@ -312,20 +314,36 @@ export class World {
 
   // What goes wrong
 
-  #mishap(): void {
+  /** What may happen, in some runs more of it and in others less: what is rare among many things is common among few. */
+  #climate(): Array<() => void> {
     const random = this.#random;
-    const host = this.host(random.pick([...this.#hosts.keys()]));
-    const roll = random.next();
-    if (roll < 0.14) this.#cut(host, this.host(random.pick([...this.#hosts.keys()])));
-    else if (roll < 0.33) this.#isolate(host);
-    else if (roll < 0.43) {
-      this.#note('all reach each other');
-      this.#network.joinAll();
-    } else if (roll < 0.6) this.#pause(host);
-    else if (roll < 0.72) this.#crash(host.id, random.between(200, 40_000));
-    else if (roll < 0.8) this.#reboot(host.id, random.between(2_000, 60_000));
-    else if (roll < 0.95) this.#diskTrouble();
-    else this.#wallClock(host);
+    const kinds: Array<() => void> = [
+      () => this.#cut(this.#anyHost(), this.#anyHost()),
+      () => this.#isolate(this.#anyHost()),
+      () => this.#pause(this.#anyHost()),
+      () => this.#crash(this.#anyHost().id, random.pick([500, 3_000, 40_000]) * random.between(0.4, 1)),
+      () => this.#reboot(this.#anyHost().id, random.between(2_000, 60_000)),
+      () => this.#diskTrouble(),
+      () => this.#wallClock(this.#anyHost()),
+    ];
+    const chosen = kinds.filter(() => random.chance(0.5));
+    const heals = Array.from({ length: random.integer(0, 2) }, () => () => this.#join());
+    return [...(chosen.length > 0 ? chosen : kinds), ...heals];
+  }
+
+  #join(): void {
+    this.#note('all reach each other');
+    this.#network.joinAll();
+  }
+
+  /** Mostly one that matters: one that works, or votes. */
+  #anyHost(): Host {
+    const random = this.#random;
+    const working = [...(this.#state?.workers.values() ?? [])].flatMap((one) => (one.active ? [one.machine?.id] : []));
+    const id = random.pick(
+      [working, [...this.#voters.keys()], [...this.#hosts.keys()]].filter((ids) => ids.length > 0),
+    );
+    return this.host(random.pick(id) ?? '');
   }
 
   #cut(a: Host, b: Host): void {
@@ -439,7 +457,10 @@ export class World {
     if (this.#state.ignored > (before?.ignored ?? 0))
       this.#problem(`record ${index}, ${show(record)}, contradicts the run`);
     this.counts.records++;
-    if (record.kind === 'term') this.counts.takeovers++;
+    if (record.kind === 'term') {
+      this.counts.takeovers++;
+      this.#mustBeAlone(voter, 'takes over');
+    }
     if (record.kind === 'lost') this.counts.lost++;
     if (record.kind === 'fenced') this.counts.fenced++;
     if (record.kind === 'paused') this.counts.paused++;
@@ -532,7 +553,7 @@ export class World {
       const acts = coordinator?.mayAct(host.now()) ? ' acts' : '';
       return `${name}${host.up ? '' : ' is down'}${acts}, leader ${coordinator?.leader}`;
     });
-    const { workers } = runStatus(state, { report: () => undefined, silent: () => false });
+    const { workers } = runStatus(state, { report: () => undefined, silent: () => false, lack: () => undefined });
     const shown = workers.map(({ name, state, epoch, machine }) => `${name} ${state} (${epoch} on ${machine})`);
     const machines = [...this.#machines.values()].map((machine) => machine.describes);
     return [...shown, ...voters, ...machines].join('; ');

@@ -87,6 +87,8 @@ export class Coordinator {
   #lastId = 0;
   #out: Pick<CoordinatorOutput, 'calls' | 'answers' | 'committed'> = { calls: [], answers: [], committed: [] };
   #decideAt = Number.POSITIVE_INFINITY;
+  /** Why no machine takes workers that could start. */
+  readonly #lacks = new Map<string, string>();
 
   private constructor(around: Surroundings, replica: Replica, now: number) {
     this.#around = around;
@@ -122,6 +124,7 @@ export class Coordinator {
     const { heard, reports, started } = this.#watch;
     return {
       report: (attempt) => reports.get(keyOf(attempt)),
+      lack: (worker) => this.#lacks.get(worker),
       silent: (attempt) => {
         const worker = this.#state?.workers.get(attempt.worker);
         if (!worker?.machine || !this.#replica.isLeader) return false;
@@ -182,7 +185,13 @@ export class Coordinator {
   }
 
   #apply(index: number, record: StoredRecord, now: number): void {
-    this.#state = fold(this.#state, index, record);
+    const before = this.#state;
+    this.#state = fold(before, index, record);
+    const isOwn = this.#watch.term === this.#replica.term && this.#replica.isLeader;
+    if (isOwn && before && this.#state.ignored > before.ignored) {
+      // It would be appended again, and again.
+      throw new Error(`record ${index}, ${record.kind}, contradicts the run`);
+    }
     this.#watch.applied.set(index, now);
     this.#out.committed.push({ index, record });
     const id = this.#pending.get(index);
@@ -199,6 +208,7 @@ export class Coordinator {
     }
     if (!this.#state || !this.#replica.mayAct(now)) return false;
     if (this.#watch.term !== this.#replica.term) this.#watch = newWatch(this.#replica.term, now);
+    this.#lacks.clear();
     const batch = new Batch(this.#state);
     for (const intention of decide(this.#state, this.#view(now))) this.#carryOut(intention, batch, now);
     for (const { attempt, kept } of this.#stopped) this.#note(attempt, kept, batch);
@@ -232,6 +242,9 @@ export class Coordinator {
         return;
       case 'wait':
         this.#decideAt = intention.until;
+        return;
+      case 'lack':
+        this.#lacks.set(intention.worker, intention.why);
         return;
       default: {
         const before = this.#watch.calls.get(callKey(intention));

@@ -45,6 +45,8 @@ export type Intention =
   | { do: 'append'; record: Undated }
   | { do: 'begin'; attempt: Attempt; machine: MachineRef }
   | { do: 'end'; attempt: Attempt; machine: MachineRef; why: 'cancelled' | 'fenced' }
+  /** It could start now, and no machine takes it: why. */
+  | { do: 'lack'; worker: string; why: string }
   /** Nothing more before then, unless something happens. */
   | { do: 'wait'; until: number };
 
@@ -199,7 +201,7 @@ class Decision {
     const next = nextAttempt({ ...worker, failure });
     if (next.is !== 'attempt') return false;
     const found = this.#place(worker, next);
-    return found !== undefined && found.machine.id !== worker.machine?.id;
+    return 'machine' in found && found.machine.id !== worker.machine?.id;
   }
 
   /** Grants what may be started: in the first phase that is not done, as many as it has room for. */
@@ -231,13 +233,14 @@ class Decision {
     }
     const patient = now < ready + placementGraceMs;
     const found = this.#place(worker, next, patient);
-    if (!found) {
+    const { name } = worker.definition;
+    if ('none' in found) {
+      this.#intentions.push({ do: 'lack', worker: name, why: found.none });
       if (patient) this.#wait(ready + placementGraceMs);
       return false;
     }
     const { placement, attempt, machine } = found;
     this.#count(machine);
-    const { name } = worker.definition;
     this.#append({ kind: 'grant', worker: name, epoch: worker.epoch + 1, attempt, placement, machine });
     return true;
   }
@@ -247,7 +250,8 @@ class Decision {
     { definition }: WorkerState,
     next: { placement: number; attempt: number },
     patient = false,
-  ): { placement: number; attempt: number; machine: MachineRef } | undefined {
+  ): { placement: number; attempt: number; machine: MachineRef } | { none: string } {
+    const missing: string[] = [];
     const others = !patient && definition.failoverOn.includes('offline');
     const last = others ? definition.placements.length - 1 : next.placement;
     for (let placement = next.placement; placement <= last; placement++) {
@@ -255,8 +259,9 @@ class Decision {
       const placed = this.#view.place(choice, this.#load);
       const attempt = placement === next.placement ? next.attempt : 1;
       if ('machine' in placed) return { placement, attempt, machine: placed.machine };
+      missing.push(placed.none);
     }
-    return undefined;
+    return { none: missing.join('; ') };
   }
 
   #end({ definition }: WorkerState, { epoch, machine }: Abandoned): void {

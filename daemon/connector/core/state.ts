@@ -16,7 +16,7 @@ export interface Failure {
 
 /** How a worker ended for good, where it stands in the journal. That its attempts are used up follows from `failure`. */
 export type Verdict = { index: number; at: string } & (
-  | { is: 'succeeded'; output: OutputValue; durationMs: number }
+  | { is: 'succeeded'; output: OutputValue; durationMs: number; kept: Kept }
   | { is: 'skipped' }
   | { is: 'failed'; why: string }
 );
@@ -162,7 +162,14 @@ function changeWorker(
         ...worker,
         ...{ active: false, paused: null, since: at },
         delivered: new Set(worker.delivered).add(record.epoch),
-        verdict: { is: 'succeeded', output: record.output, durationMs: record.durationMs, index, at },
+        verdict: {
+          is: 'succeeded',
+          output: record.output,
+          durationMs: record.durationMs,
+          kept: record.kept,
+          index,
+          at,
+        },
       };
     case 'lost': {
       const why = `${worker.machine?.name} is away`;

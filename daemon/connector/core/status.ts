@@ -10,6 +10,8 @@ export interface Observed {
   report(attempt: Attempt): AttemptReport | undefined;
   /** Its machine is away, or its renewals do not come. */
   silent(attempt: Attempt): boolean;
+  /** Why no machine takes a worker that could start. */
+  lack(worker: string): string | undefined;
 }
 
 export function runInfo(state: RunState): RunInfo {
@@ -52,9 +54,15 @@ function status(state: RunState, worker: WorkerState, observed: Observed): Worke
     endedAt: over,
     lastLine: report?.lastLine ?? null,
     output: verdict?.is === 'succeeded' ? { ...verdict.output, json: verdict.output.json ?? null } : null,
-    error: verdict?.is === 'failed' ? verdict.why : verdict ? null : (failure?.why ?? null),
+    error: errorOf(worker, observed.lack(definition.name)),
     kept: [...kept],
   };
+}
+
+/** Why it failed, or what it waits for. */
+function errorOf({ verdict, failure, paused, active }: WorkerState, lack: string | undefined): string | null {
+  if (verdict) return verdict.is === 'failed' ? verdict.why : null;
+  return paused ?? (active ? null : (lack ?? failure?.why ?? null));
 }
 
 function stateOf(

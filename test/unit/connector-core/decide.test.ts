@@ -108,6 +108,7 @@ class Case {
   }
 }
 
+const unobserved = { report: () => undefined, silent: () => false, lack: () => undefined };
 const grants = (records: Undated[]) =>
   records.filter((one): one is Omit<RecordOf<'grant'>, 'at'> => one.kind === 'grant');
 const granted = (records: Undated[]) => grants(records).map(({ worker, machine }) => `${worker} on ${machine.name}`);
@@ -159,9 +160,7 @@ describe('phases', () => {
     expect(it.settle().records).toEqual([]);
     it.commit('good');
     expect(it.settle().records).toEqual([{ kind: 'ended', state: 'failed', why: 'bad: it was check_failed' }]);
-    const states = runStatus(it.state, { report: () => undefined, silent: () => false }).workers.map(
-      ({ state }) => state,
-    );
+    const states = runStatus(it.state, unobserved).workers.map(({ state }) => state);
     expect(states).toEqual(['failed', 'succeeded', 'cancelled']);
   });
 });
@@ -200,7 +199,7 @@ describe('a failed attempt', () => {
     expect(kinds(it.settle().records)).toEqual(['grant']);
     it.fail('w', 'outcome_unknown');
     expect(kinds(it.settle().records)).toEqual(['paused']);
-    expect(runStatus(it.state, { report: () => undefined, silent: () => false })).toMatchObject({
+    expect(runStatus(it.state, unobserved)).toMatchObject({
       state: 'paused',
       workers: [{ state: 'paused' }],
     });
@@ -309,7 +308,8 @@ describe('a machine that is away', () => {
 
   test('is passed over after a while, where there is another placement', () => {
     const it = new Case(definition(), ['b']);
-    expect(it.settle()).toEqual({ records: [], others: [{ do: 'wait', until: 5_000 }] });
+    const lack = { do: 'lack', worker: 'w', why: 'a is offline' };
+    expect(it.settle()).toEqual({ records: [], others: [lack, { do: 'wait', until: 5_000 }] });
     it.now = 5_000;
     expect(grants(it.settle().records)).toMatchObject([{ epoch: 1, placement: 1, machine: ref('b') }]);
   });

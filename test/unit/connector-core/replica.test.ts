@@ -198,6 +198,18 @@ describe('three voters', () => {
     expect(it.counts('c')).toEqual(['begun', 1, 'term']);
   });
 
+  test('are led from when their leader sent what they answered, not from when the answer came', () => {
+    const it = new Voters('a', 'b', 'c');
+    const sent = it.now;
+    it.away.add('b').add('c');
+    it.now += leaseMs - 1;
+    it.of('a').receive('b', { is: 'appended', term: 1, sent, ok: true, match: 1 }, it.now);
+    expect(it.of('a').mayAct(it.now)).toBe(true);
+    expect(it.of('a').mayAct(sent + leaseMs)).toBe(false);
+    it.of('a').tick(sent + leaseMs);
+    expect(it.of('a').isLeader).toBe(false);
+  });
+
   test('take a long journal in pieces', () => {
     const it = new Voters('a', 'b', 'c');
     it.away.add('b');
