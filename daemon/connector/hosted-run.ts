@@ -42,7 +42,7 @@ const againMs = 2_000;
 const longestWaitMs = 5_000;
 /** Errors of a call after which it may or may not have been done, and is tried again. */
 const uncertain = ['offline', 'link_lost', 'timeout', 'busy', 'cancelled', 'outcome_unknown', 'daemon_not_running'];
-const nobody = { report: () => undefined, silent: () => false };
+const nobody = { report: () => undefined, silent: () => false, lack: () => undefined };
 
 type Input = (coordinator: Coordinator, now: number) => void;
 interface Asking {

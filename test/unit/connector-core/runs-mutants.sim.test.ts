@@ -8,7 +8,7 @@ import { fullTier, inTier } from '../../support/tier.ts';
 const runs = 1_000;
 const limitMs = 240_000;
 /** The short tier looks at a sample. */
-const sample = inTier(4, mutants.length);
+const sample = inTier(2, mutants.length);
 const chosen = process.env['NIIA_SIM_MUTANT'];
 
 const wanted =
