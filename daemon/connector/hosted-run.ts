@@ -44,7 +44,11 @@ const longestWaitMs = 5_000;
 const uncertain = ['offline', 'link_lost', 'timeout', 'busy', 'cancelled', 'outcome_unknown', 'daemon_not_running'];
 const nobody = { report: () => undefined, silent: () => false, lack: () => undefined };
 
-type Input = (coordinator: Coordinator, now: number) => void;
+interface Input {
+  put: (coordinator: Coordinator, now: number) => void;
+  /** It was not put in, and will not be. */
+  dropped?: (error: unknown) => void;
+}
 interface Asking {
   resolve: (answer: Answer) => void;
   reject: (error: unknown) => void;
@@ -121,7 +125,7 @@ export class HostedRun {
   /** A message of another voter. */
   receive(from: string, message: ReplicaMessage): void {
     this.#lingerUntil = this.#o.now() + lingerMs;
-    this.#put((coordinator, now) => coordinator.receive(from, message, now));
+    this.#put({ put: (coordinator, now) => coordinator.receive(from, message, now) });
   }
 
   /** Something may be different: a machine came or went. */
@@ -153,6 +157,7 @@ export class HostedRun {
   }
 
   async resume(worker: string | null, decision: 'rerun' | 'skip' | 'fail' | null): Promise<void> {
+    if (this.isOver) throw new NiiaError('failed', `the run ${this.#o.run} is over`);
     await this.#ask({ is: 'resume', worker, decision });
   }
 
@@ -174,17 +179,20 @@ export class HostedRun {
   async #ask(ask: Ask): Promise<void> {
     if (this.#closed) throw this.#notHere(null);
     const answer = await new Promise<Answer>((resolve, reject) => {
-      this.#put((coordinator, now) => this.#asking.set(coordinator.ask(ask, now), { resolve, reject }));
+      this.#put({
+        put: (coordinator, now) => this.#asking.set(coordinator.ask(ask, now), { resolve, reject }),
+        dropped: reject,
+      });
     });
     switch (answer.is) {
       case 'ok':
         return;
       case 'fenced':
-        throw 'attempt' in ask ? fenced(ask.attempt) : new NiiaError('fenced', 'it is over');
+        throw 'attempt' in ask ? fenced(ask.attempt) : new NiiaError('failed', 'the run is over');
       case 'busy':
         throw this.#notHere(answer.coordinator);
       case 'refused':
-        throw new NiiaError('fenced', answer.why, `See: niia run status ${this.#o.run}`);
+        throw new NiiaError('failed', answer.why, `See: niia run status ${this.#o.run}`);
     }
   }
 
@@ -224,7 +232,7 @@ export class HostedRun {
     }
     this.#coordinator ??= await this.#o.load();
     const coordinator = this.#coordinator;
-    for (const input of this.#inputs.splice(0)) input(coordinator, this.#o.now());
+    for (let input = this.#inputs.shift(); input; input = this.#inputs.shift()) input.put(coordinator, this.#o.now());
     coordinator.tick(this.#o.now());
     const out = coordinator.take(this.#o.now());
     if (out.save) await this.#o.save(out.save);
@@ -251,7 +259,7 @@ export class HostedRun {
 
   async #call(call: CoordinatorOutput['calls'][number]): Promise<void> {
     const result = await this.#carryOut(call);
-    this.#put((coordinator, now) => coordinator.called(call, result, now));
+    this.#put({ put: (coordinator, now) => coordinator.called(call, result, now) });
   }
 
   async #carryOut(call: CoordinatorOutput['calls'][number]): Promise<CallResult> {
@@ -277,7 +285,7 @@ export class HostedRun {
   }
 
   #failAll(error: NiiaError): void {
-    this.#inputs = [];
+    for (const { dropped } of this.#inputs.splice(0)) dropped?.(error);
     for (const { reject } of this.#asking.values()) reject(error);
     this.#asking.clear();
   }

@@ -21,6 +21,7 @@ import { Coordinator } from './core/coordinator.ts';
 import type { Attempt, Placed } from './core/decide.ts';
 import type { ReplicaMessage } from './core/messages.ts';
 import type { MachineRef, StoredRecord, VoterInfo } from './core/records.ts';
+import { knownRecord } from './core/records.ts';
 import type { RunState } from './core/state.ts';
 import { Hooks } from './hooks.ts';
 import type { AttemptMachines } from './hosted-run.ts';
@@ -101,7 +102,7 @@ export class Runs {
     this.#clearOld();
     for (const run of this.#folders()) {
       try {
-        await this.#load(run);
+        if (!this.#hosted.has(run)) await this.#once(run, () => this.#load(run));
       } catch (error) {
         this.#o.log.error('a run cannot be taken up', { run, error });
       }
@@ -130,7 +131,18 @@ export class Runs {
       .update(key ?? randomBytes(16))
       .digest('hex')
       .slice(0, 6)}`;
-    if (this.#hosted.has(run)) return run;
+    if (!this.#hosted.has(run) || this.#opening.has(run)) await this.#once(run, () => this.#begin(run, definition));
+    return run;
+  }
+
+  /** A run of which two ask at the same time is opened once. */
+  async #once(run: string, open: () => Promise<Hosted>): Promise<Hosted> {
+    const opening = this.#opening.get(run) ?? open().finally(() => this.#opening.delete(run));
+    this.#opening.set(run, opening);
+    return await opening;
+  }
+
+  async #begin(run: string, definition: RunDefinition): Promise<Hosted> {
     const self = this.#o.team.self();
     const voters = this.#voters(definition, self);
     const begun: StoredRecord = { kind: 'begun', at: now(), run, definition, voters, startedBy: self.name };
@@ -139,19 +151,21 @@ export class Runs {
     const hosted = this.#host(run, journal);
     const coordinator = Coordinator.found(this.#surroundings(hosted), begun, bootMs());
     await hosted.run.open(coordinator);
-    if (await this.#counts(hosted)) return run;
-    // Nobody has been promised anything: it never began.
+    if (await this.#counts(hosted)) return hosted;
+    const others = voters.filter(({ id }) => id !== self.id).map(({ name }) => name);
+    if (others.length > 0) {
+      // They may have its first record, and go on with it: it stays.
+      throw new NiiaError(
+        'outcome_unknown',
+        `too few of the machines that coordinate ${definition.name} answer: ${others.join(', ')}; ${run} begins once most of them have its journal`,
+        `See: niia run status ${run}`,
+      );
+    }
     this.#hosted.delete(run);
     hosted.run.close();
     await hosted.journal.close();
     rmSync(path, { recursive: true, force: true });
-    const others = voters.filter(({ id }) => id !== self.id).map(({ name }) => name);
-    if (others.length === 0) throw new NiiaError('io', `the journal of the run could not be written in ${path}`);
-    throw new NiiaError(
-      'offline',
-      `most of the machines that coordinate ${definition.name} must have its journal; of ${others.join(', ')} too few answer`,
-      'Begin it once they are online, or name others in coordinator.machines.',
-    );
+    throw new NiiaError('io', `the journal of the run could not be written in ${path}`);
   }
 
   /** Whether its first record came to count. */
@@ -204,19 +218,17 @@ export class Runs {
 
   /** A message of another voter: of a run that is new here, where it begins one. */
   async receive(run: string, from: string, message: ReplicaMessage): Promise<void> {
-    const known = this.#hosted.get(run) ?? (await this.#opening.get(run));
-    if (known) {
-      known.run.receive(from, message);
-      return;
-    }
-    if (message.is !== 'append' || message.prev.index !== 0) throw noSuchRun(run);
-    const opening = this.#load(run);
-    this.#opening.set(run, opening);
-    try {
-      (await opening).run.receive(from, message);
-    } finally {
-      this.#opening.delete(run);
-    }
+    const known = this.#hosted.get(run);
+    if (!known && !this.#begins(run, from, message)) throw noSuchRun(run);
+    (known ?? (await this.#once(run, () => this.#load(run)))).run.receive(from, message);
+  }
+
+  /** Whether the message is the beginning of that run, by a machine that has a vote in it, as this one has. */
+  #begins(run: string, from: string, message: ReplicaMessage): boolean {
+    const [first] = message.is === 'append' && message.prev.index === 0 ? message.entries : [];
+    const record = first && knownRecord(first.record);
+    if (record?.kind !== 'begun' || record.run !== run) return false;
+    return [from, this.#o.team.self().id].every((machine) => record.voters.some(({ id }) => id === machine));
   }
 
   #get(run: string): Hosted {

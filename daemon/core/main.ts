@@ -240,8 +240,12 @@ class Daemon {
     // A closed terminal is no reason to end.
     process.on('SIGHUP', () => undefined);
     await this.#servers.findRunning();
+    // Before anybody can begin another.
+    this.#attempts.resume();
     await this.#network.start();
     this.#config.save();
+    // Whoever asks finds them.
+    await this.#runs.open();
     const socket = this.#home.socket('daemon');
     const server = await listenLocal(socket, (connection) => this.#accept(new SocketTransport(connection)));
     const managed = isManaged(process.env, process.pid, process.ppid);
@@ -251,8 +255,6 @@ class Daemon {
     this.#log.info('daemon up', { version, build, machine: this.#identity.id, socket });
     this.#upgrades.start();
     this.#keeper.start();
-    await this.#runs.open();
-    this.#attempts.resume();
     await this.#stopped;
     await this.#close(server);
     this.#log.info('daemon down');

@@ -156,9 +156,12 @@ function withoutOutputs(status: RunStatus): RunStatus {
 }
 
 function shortened(record: StoredRecord): unknown {
-  return JSON.parse(JSON.stringify(record), (_, value: unknown) =>
-    typeof value === 'string' && value.length > textShown
-      ? `${value.slice(0, textShown)}… (${value.length} characters)`
-      : value,
+  return JSON.parse(JSON.stringify(record), (key, value: unknown) =>
+    // What is handed to a worker in its environment is often a key.
+    key === 'env' && typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.keys(value).map((name) => [name, '…']))
+      : typeof value === 'string' && value.length > textShown
+        ? `${value.slice(0, textShown)}… (${value.length} characters)`
+        : value,
   );
 }

@@ -83,7 +83,7 @@ export const logs: Run<Specs['run logs']> = async ({ args: [named], options }, {
 export const report: Run<Specs['run report']> = async ({ args: [named] }, { daemon, out }) => {
   const { run, at } = await findRun(daemon, named);
   const found = await fullReport(daemon, run, at);
-  await out.result(found.report, () => found.markdown);
+  await out.result(found.report, () => `${found.markdown.trimEnd().split('\n').map(printable).join('\n')}\n`);
 };
 
 export const cancel: Run<Specs['run cancel']> = async ({ args: [named] }, { daemon, out }) => {
@@ -109,7 +109,7 @@ export const approve: Run<Specs['run approve']> = async ({ args: [named, option]
     ({ name, state }) => (options.worker === undefined || name === options.worker) && /^(blocked|paused)$/.test(state),
   );
   const [worker, ...others] = waiting;
-  if (!worker) throw new NiiaError('fenced', `nothing of ${run} waits for a person`, `See: niia run status ${run}`);
+  if (!worker) throw new NiiaError('failed', `nothing of ${run} waits for a person`, `See: niia run status ${run}`);
   if (others.length > 0) {
     const names = waiting.map(({ name }) => name).join(', ');
     throw new NiiaError('usage', `several workers of ${run} wait: ${names}`, 'Say which with --worker.');
@@ -124,7 +124,7 @@ export const approve: Run<Specs['run approve']> = async ({ args: [named, option]
   const session = worker.session ?? undefined;
   const { questions } = await waitingQuestions(there, (to) => daemon.query('session.approvals', { session }, { to }));
   const question = questions.find((one) => one.session === session);
-  if (!question) throw new NiiaError('fenced', `no question of ${worker.name} waits any more`);
+  if (!question) throw new NiiaError('failed', `no question of ${worker.name} waits any more`);
   const to = there.find(({ self }) => !self)?.id;
   const params = { session: question.session, id: question.id, option: option ?? 'allow' };
   const answered = await daemon.change('session.approve', params, { to });
@@ -135,13 +135,16 @@ export const approve: Run<Specs['run approve']> = async ({ args: [named, option]
 async function finish(context: Context, run: string, at: string | undefined): Promise<void> {
   const { out } = context;
   const live = new LiveTable(out.json ? 2 : 1);
-  const changes = new ChangeLog((line) => out.advice(line));
+  const changes = new ChangeLog((line) => out.advice(printable(line)));
   const last = await followRun(context, run, at, (told) => (live.isLive ? live.draw(told) : changes.tell(told)));
-  if (out.json) await out.text(`${JSON.stringify(await fullStatus(context.daemon, run, at))}\n`);
+  if (out.json)
+    await out.text(
+      `${JSON.stringify(await fullStatus(context.daemon, run, (await findRun(context.daemon, run)).at))}\n`,
+    );
   else if (!live.isLive) await out.text(statusText(last));
   if (last.state === 'paused') {
     await out.advice(
-      `niia: the run waits for you: ${last.why ?? ''}\nGo on with: niia run resume ${run} --as rerun|skip|fail`,
+      `niia: the run waits for you: ${printable(last.why ?? '')}\nGo on with: niia run resume ${run} --as rerun|skip|fail`,
     );
   }
   context.exitCode = exitCodeOf(last);

@@ -35,7 +35,7 @@ export async function followRun(
       machine = (await findRun(daemon, run)).at;
     } catch (error) {
       // Its machine may come back, or a standby take over.
-      if (!(error instanceof NiiaError) || !(broke(error) || error.code === 'no_such_run')) throw error;
+      if (!(error instanceof NiiaError) || !(broke(error) || away(error) || error.code === 'no_such_run')) throw error;
     }
   }
 }
@@ -116,7 +116,8 @@ export class ChangeLog {
       const where = machine === null ? '' : ` on ${machine}`;
       const again = attempt > 1 ? `, attempt ${attempt}` : '';
       const line = `${name}: ${state}${where}${model === null ? '' : ` (${model}${again})`}${error === null ? '' : `: ${error}`}`;
-      if (this.#states.get(name) === line || (state === 'waiting' && !this.#states.has(name))) continue;
+      if (this.#states.get(name) === line || (state === 'waiting' && error === null && !this.#states.has(name)))
+        continue;
       this.#states.set(name, line);
       await this.#write(line);
     }

@@ -63,7 +63,8 @@ export class Attempts {
     const damaged = (path: string): void =>
       this.#o.log.error('the file of an attempt cannot be understood; it does not go on', { path });
     for (const file of this.#store.all(damaged)) {
-      if (file.attempt && file.attempt.step !== 'over') this.#start(file, undefined);
+      const begun = this.#live.has(idOf(file));
+      if (file.attempt && file.attempt.step !== 'over' && !begun) this.#start(file, undefined);
     }
     const tidy = (): void => {
       try {
@@ -167,9 +168,13 @@ export class Attempts {
     const id = idOf(attempt.key);
     this.#live.set(id, attempt);
     attempt.start();
-    void attempt.over().then(() => {
-      if (attempt.isOver && this.#live.get(id) === attempt) this.#live.delete(id);
-    });
+    attempt.over().then(
+      () => {
+        if (attempt.isOver && this.#live.get(id) === attempt) this.#live.delete(id);
+      },
+      // Its file says where it stands: the next daemon goes on from there.
+      (error: unknown) => this.#o.log.error('an attempt does not go on', { ...attempt.key, error }),
+    );
     return attempt;
   }
 
