@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { readable } from './text.ts';
-import { until } from './until.ts';
+import { patienceMs, until } from './until.ts';
 
 export interface Message {
   severity: 'info' | 'warning' | 'error' | 'progress';
@@ -31,7 +31,7 @@ export class Messages {
     }));
   }
 
-  async waitForNotification(text: RegExp, timeoutMs = 15_000): Promise<Message> {
+  async waitForNotification(text: RegExp, timeoutMs = patienceMs): Promise<Message> {
     const look = async () => (await this.notifications()).find((each) => text.test(each.text));
     return until(`a notification ${text}`, look, { timeoutMs, found: () => this.notifications() });
   }

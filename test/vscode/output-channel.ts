@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { QuickInput } from './quick-input.ts';
-import { until } from './until.ts';
+import { patienceMs, until } from './until.ts';
 
 /**
  * An output channel, by its name. Its text is read from the file that the editor keeps of it: the panel has only the
@@ -22,7 +22,7 @@ export class OutputChannel {
     return texts.join('');
   }
 
-  async waitForText(part: string | RegExp, timeoutMs = 15_000): Promise<string> {
+  async waitForText(part: string | RegExp, timeoutMs = patienceMs): Promise<string> {
     const look = async () => {
       const text = await this.text();
       return (typeof part === 'string' ? text.includes(part) : part.test(text)) && { text };

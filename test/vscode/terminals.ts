@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 import type { QuickInput } from './quick-input.ts';
 import { labelled, matches, readable, type TextPattern } from './text.ts';
-import { until } from './until.ts';
+import { patienceMs, until } from './until.ts';
 
 const ACTIVE = '.terminal-wrapper.active';
 const TAB = '.terminal-tabs-entry.has-text';
@@ -29,7 +29,7 @@ export class Terminals {
   }
 
   /** Waits for the active one to show this and returns all that it shows. Mind that typed input is echoed. */
-  async waitForText(part: string | RegExp, timeoutMs = 15_000): Promise<string> {
+  async waitForText(part: string | RegExp, timeoutMs = patienceMs): Promise<string> {
     const look = async () => {
       const text = await this.text();
       return text !== undefined && (typeof part === 'string' ? text.includes(part) : part.test(text)) && { text };

@@ -1,7 +1,7 @@
 import type { Locator, Page } from 'playwright-core';
 import { inTime } from './in-time.ts';
 import { labelled, matches, readable, type TextPattern } from './text.ts';
-import { until } from './until.ts';
+import { patienceMs, until } from './until.ts';
 
 export interface TreeRow {
   label: string;
@@ -59,7 +59,7 @@ export class TreeView {
   async waitForRow(
     label: TextPattern,
     such: (row: TreeRow) => boolean = () => true,
-    timeoutMs = 15_000,
+    timeoutMs = patienceMs,
   ): Promise<TreeRow> {
     return until(
       `a row ${label} in ${this.title}`,
@@ -68,7 +68,7 @@ export class TreeView {
     );
   }
 
-  async waitForRows(what: string, such: (rows: TreeRow[]) => boolean, timeoutMs = 15_000): Promise<TreeRow[]> {
+  async waitForRows(what: string, such: (rows: TreeRow[]) => boolean, timeoutMs = patienceMs): Promise<TreeRow[]> {
     const look = async () => {
       const rows = await this.rows();
       return such(rows) ? rows : undefined;

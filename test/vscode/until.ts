@@ -1,7 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** How long what is to be seen may take on a busy machine, milliseconds: patience, and no promise of the product. */
+export const patienceMs = 40_000;
+
 export interface UntilOptions {
-  /** How long to look before giving up, in milliseconds. Default 15,000. */
+  /** How long to look before giving up, in milliseconds. Default `patienceMs`. */
   timeoutMs?: number;
   /** How often to look, in milliseconds. Default 25. */
   everyMs?: number;
@@ -20,7 +23,7 @@ export async function until<T>(
   look: () => Promise<T | Nothing> | T | Nothing,
   options: UntilOptions = {},
 ): Promise<T> {
-  const { timeoutMs = 15_000, everyMs = 25, found } = options;
+  const { timeoutMs = patienceMs, everyMs = 25, found } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const value = await look();

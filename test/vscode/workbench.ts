@@ -10,7 +10,7 @@ import { QuickInput } from './quick-input.ts';
 import { Terminals } from './terminals.ts';
 import { readable } from './text.ts';
 import { TreeView } from './tree-view.ts';
-import { until } from './until.ts';
+import { patienceMs, until } from './until.ts';
 
 export interface WorkbenchOptions extends CodeServerOptions {
   /** The folder to open; a new empty one unless given. */
@@ -82,7 +82,7 @@ export class Workbench {
     return text === undefined ? undefined : readable(text);
   }
 
-  async waitForStatusBar(id: string, text: RegExp, timeoutMs = 15_000): Promise<void> {
+  async waitForStatusBar(id: string, text: RegExp, timeoutMs = patienceMs): Promise<void> {
     const look = async () => text.test((await this.statusBarText(id)) ?? '');
     await until(`${text} in the status bar's ${id}`, look, { timeoutMs, found: () => this.statusBarText(id) });
   }
