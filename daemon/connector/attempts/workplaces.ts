@@ -1,4 +1,4 @@
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join, resolve, sep } from 'node:path';
 import type { AttemptKey, Kept } from '../../../shared/protocol/attempt-methods.ts';
@@ -205,14 +205,29 @@ export class Workplaces {
 function gitPlaces(cwd: string, worktree: Worktree | null): { writable: string[]; readOnly: string[] } {
   if (!worktree) {
     const common = join(cwd, '.git');
-    const settings = ['hooks', 'config', 'config.worktree', 'info'].map((name) => join(common, name));
-    return { writable: [], readOnly: isFolder(common) ? settings.filter(existsSync) : [] };
+    return {
+      writable: [],
+      readOnly: isFolder(common) ? kept(common, ['hooks', 'info'], ['config', worktreeConfig]) : [],
+    };
   }
   const { common, gitDir } = worktree;
   const written = ['objects', 'refs', 'logs'].map((name) => join(common, name)).filter(existsSync);
   // Links lead into the main checkout, wherever that is.
   const seen = [dirname(common), common];
-  return { writable: [...written, gitDir], readOnly: [...seen, join(gitDir, 'commondir'), join(gitDir, 'gitdir')] };
+  return {
+    writable: [...written, gitDir],
+    readOnly: [...seen, ...kept(gitDir, [], ['commondir', 'gitdir', worktreeConfig])],
+  };
+}
+
+/** It counts where the repository's `extensions.worktreeConfig` is set. */
+const worktreeConfig = 'config.worktree';
+
+/** What shall stay as it is, made empty where it is missing: what is not there cannot be kept from being made. */
+function kept(folder: string, folders: readonly string[], files: readonly string[]): string[] {
+  for (const name of folders) mkdirSync(join(folder, name), { recursive: true });
+  for (const name of files) closeSync(openSync(join(folder, name), 'a', 0o644));
+  return [...folders, ...files].map((name) => join(folder, name));
 }
 
 function fromHome(path: string): string {

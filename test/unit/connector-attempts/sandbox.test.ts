@@ -76,19 +76,30 @@ describe.skipIf(none !== undefined)('an attempt in a sandbox', () => {
     const git = (...args: string[]) => execFileSync('git', args, { cwd: stage.folder, encoding: 'utf8' }).trim();
     git('init', '--quiet', '--initial-branch', 'main');
     git('-c', 'user.name=T', '-c', 'user.email=t@t', 'commit', '--quiet', '--allow-empty', '--message', 'first');
+    // As `git sparse-checkout` leaves it: a worktree has settings of its own.
+    git('config', 'extensions.worktreeConfig', 'true');
     const script = [
       'export GIT_AUTHOR_NAME=W GIT_AUTHOR_EMAIL=w@w GIT_COMMITTER_NAME=W GIT_COMMITTER_EMAIL=w@w',
       'echo new > new.txt; git add --all && git commit --quiet --message work && echo committed',
       'common=$(git rev-parse --path-format=absolute --git-common-dir); own=$(git rev-parse --git-dir)',
-      'for file in "$common/hooks/post-commit" "$common/config" "$own/commondir" "$common/x"; do',
+      'for file in "$common/hooks/post-commit" "$common/config" "$own/commondir" "$own/config.worktree" "$common/x"; do',
       '(echo "[core]" >> "$file") 2>/dev/null && echo wrote || echo kept; done',
     ];
     const config = readFileSync(stage.path('.git/config'), 'utf8');
     const spec = stage.spec(script.join('\n'), { environment: { ...environment, worktree: 'job' } });
     const { text, outcome } = await stage.outcomeOf(spec);
-    expect(text.trim().split('\n')).toEqual(['committed', 'kept', 'kept', 'kept', 'kept']);
+    expect(text.trim().split('\n')).toEqual(['committed', ...Array<string>(5).fill('kept')]);
     expect(git('show', `${outcome.kept.branch}:new.txt`)).toBe('new');
     expect(readFileSync(stage.path('.git/config'), 'utf8')).toBe(config);
+  });
+
+  test('cannot change what git carries out in a repository that it works in as it is', async () => {
+    const stage = await Stage.open();
+    execFileSync('git', ['init', '--quiet', '--template=', stage.folder]);
+    const script =
+      'for file in hooks/post-commit config config.worktree info/attributes; do (echo x >> .git/$file) 2>/dev/null && echo wrote $file || echo kept; done';
+    const { text } = await stage.outcomeOf(stage.spec(script, { environment }));
+    expect(text.trim().split('\n')).toEqual(Array<string>(4).fill('kept'));
   });
 
   test('works on a terminal, and is frozen and ended like any other', async () => {
