@@ -11,6 +11,8 @@ import type { Scratchpad } from './scratchpads.ts';
 
 const askMs = 10_000;
 const deliverMs = 60_000;
+/** Bytes a second that even a bad path carries. */
+const slowest = 50 << 10;
 
 interface Ways<T> {
   here: (pad: Scratchpad) => Promise<T>;
@@ -57,8 +59,9 @@ export class Coordinators implements CoordinatorClient {
     await this.#ask(key.run, coordinators, signal, {
       here: (run, self) => run.deliver(key, outcome, Buffer.from(text).toString(), self),
       there: async (machine) => {
-        const call = await this.#team.call(machine, 'run.deliver', { ...key, outcome }, { deadlineMs: deliverMs });
-        await sendStream(call, text);
+        const delivery = Buffer.from(JSON.stringify({ outcome, text: Buffer.from(text).toString() }));
+        const call = await this.#team.call(machine, 'run.deliver', key, { deadlineMs: timeFor(delivery.length) });
+        await sendStream(call, delivery);
         await call.result;
       },
     });
@@ -149,4 +152,8 @@ export class Coordinators implements CoordinatorClient {
     const all = [...known, ...others];
     return all[0] !== self && all.includes(self) ? [self, ...all.filter((machine) => machine !== self)] : all;
   }
+}
+
+function timeFor(bytes: number): number {
+  return deliverMs + Math.ceil((bytes / slowest) * 1_000);
 }

@@ -1,8 +1,11 @@
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
 import type { RunStatus, runMethods } from '../../shared/protocol/run-methods.ts';
+import { deliverySchema } from '../../shared/protocol/run-methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
+import type { ByteSource } from '../../shared/rpc/byte-stream.ts';
 import type { Principal } from '../../shared/rpc/call.ts';
+import { explain } from '../../shared/rpc/client.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import { wholeStream } from '../../shared/rpc/whole-stream.ts';
 import { replicaMessageSchema } from '../connector/core/messages.ts';
@@ -11,10 +14,11 @@ import { makeReport, reportMarkdown } from '../connector/report.ts';
 import type { Runs } from '../connector/runs.ts';
 import { noSuchRun } from '../connector/runs.ts';
 import { scratchLimits } from '../connector/scratchpads.ts';
+import { parseJson } from '../home/json-file.ts';
 
-/** The largest output that a run takes, and the largest message between its voters. */
-const mostOutput = 16 << 20;
-const mostMessage = 64 << 20;
+/** Bytes: an outcome with its output as text, JSON and names, each escaped; and a message of voters, which holds one or more. */
+const mostDelivered = 64 << 20;
+const mostMessage = 80 << 20;
 /** How much of a text a journal's event shows. */
 const textShown = 2_000;
 /** Between two words about the same run, milliseconds: a person sees no more. */
@@ -70,16 +74,17 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
       await runs.hosted(key.run).renew(key, report, machineOf(asker));
       return {};
     },
-    'run.deliver': async ({ params: { outcome, ...key }, source }, asker) => {
-      const text = Buffer.from(await wholeStream(source(streams.input), mostOutput)).toString();
-      await runs.hosted(key.run).deliver(key, outcome, text, machineOf(asker));
+    'run.deliver': async ({ params: key, source }, asker) => {
+      const from = machineOf(asker);
+      // Whoever has nothing to deliver is not listened to.
+      runs.hosted(key.run).checkHolds(key, from, 'or delivered');
+      const { outcome, text } = await jsonOf(source(streams.input), mostDelivered, deliverySchema);
+      await runs.hosted(key.run).deliver(key, outcome, text, from);
       return {};
     },
     'run.replicate': async ({ params: { run }, source }, asker) => {
-      const json = await wholeStream(source(streams.input), mostMessage);
-      const parsed = v.safeParse(replicaMessageSchema, JSON.parse(Buffer.from(json).toString()));
-      if (!parsed.success) throw new NiiaError('bad_request', 'a message between voters that is not understood');
-      await runs.receive(run, machineOf(asker), parsed.output);
+      const message = await jsonOf(source(streams.input), mostMessage, replicaMessageSchema);
+      await runs.receive(run, machineOf(asker), message);
       return {};
     },
     'scratch.list': async ({ params: key }, asker) => {
@@ -105,6 +110,12 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
   function machineOf(asker: Principal): string {
     return asker.kind === 'machine' ? asker.id : self();
   }
+}
+
+async function jsonOf<T>(source: ByteSource, most: number, schema: v.GenericSchema<unknown, T>): Promise<T> {
+  const parsed = v.safeParse(schema, parseJson(Buffer.from(await wholeStream(source, most)).toString()));
+  if (parsed.success) return parsed.output;
+  throw new NiiaError('bad_request', `what came is not understood: ${explain(parsed.issues)}`);
 }
 
 function info(runs: Runs, run: string) {

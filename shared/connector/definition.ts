@@ -99,6 +99,9 @@ export const environmentSchema = v.object({
 });
 export type Environment = v.InferOutput<typeof environmentSchema>;
 
+/** The longest output that a run's journal takes. */
+export const mostOutputBytes = 8 << 20;
+
 export const outputSchema = v.object({
   /** Where the text comes from: the answer, or a file that the worker writes (relative to its working folder). */
   file: v.nullable(text),

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { durationPattern } from '../duration.ts';
 import { didYouMean } from '../spelling.ts';
 import { failoverReasons } from './defaults.ts';
+import { mostOutputBytes } from './definition.ts';
 
 /**
  * A connector file as it is written. What the reader takes, what editors are told (as JSON Schema) and the type of the
@@ -115,7 +116,7 @@ const outputSchema = v.union([
       v.union([v.boolean(), record(v.unknown())]),
     ),
     files: about('Files of its working folder that are handed on: names or globs.', oneOrMore),
-    maxBytes: about('How long the text may be; 1 MiB unless given.', count(1, 1 << 30)),
+    maxBytes: about('How long the text may be, bytes: 1 MiB unless given, 8 MiB at most.', count(1, mostOutputBytes)),
   }),
 ]);
 

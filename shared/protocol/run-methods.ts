@@ -61,6 +61,9 @@ export const runStatusSchema = v.object({ ...runInfoSchema.entries, workers: v.a
 export const runReportSchema = v.object({ markdown: v.string(), report: v.unknown() });
 export type RunStatus = v.InferOutput<typeof runStatusSchema>;
 
+/** How an attempt ended, and its output's text. */
+export const deliverySchema = v.object({ outcome: outcomeSchema, text: v.string() });
+
 /** A file of a scratchpad: names joined by `/`, its bytes and their hash. */
 export const scratchFileSchema = v.object({
   path: v.pipe(v.string(), v.minLength(1), v.maxLength(1024)),
@@ -156,12 +159,12 @@ export const runMethods = {
     result: v.object({}),
     ...none,
   }),
-  /** From the machine of an attempt: how it ended; its output's text, in UTF-8, on stream `input`. Answered once it stands in the journal. Errors as of `run.renew`. */
+  /** From the machine of an attempt: how it ended, as JSON of `deliverySchema` on stream `input`. Answered once it stands in the journal. Errors as of `run.renew`. */
   'run.deliver': method({
     at: 'daemon',
     access: 'viewer',
     changes: true,
-    params: v.object({ ...attemptKeySchema.entries, outcome: outcomeSchema }),
+    params: attemptKeySchema,
     result: v.object({}),
     ...none,
   }),

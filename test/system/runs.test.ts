@@ -34,7 +34,11 @@ describe('a run', () => {
     await withTeam(['A', 'B'], async (a, b) => {
       const file = connector(a, {
         inputs: { topic: 'bees' },
-        models: { echo: script('echo "$NIIA_MACHINE_NAME:"; cat'), count: script('printf \'{"n":%d}\' "$(wc -c)"') },
+        models: {
+          long: script('printf \'["%0400000d"]\' 7'),
+          echo: script('echo "$NIIA_MACHINE_NAME:"; cat'),
+          count: script('printf \'{"n":%d}\' "$(wc -c)"'),
+        },
         pipeline: {
           phases: [
             {
@@ -42,6 +46,7 @@ describe('a run', () => {
               workers: [
                 { name: 'one', model: 'echo', machine: 'A', prompt: 'about {{inputs.topic}}' },
                 { name: 'two', model: 'count', machine: 'B', prompt: '12345', output: { json: true } },
+                { name: 'long', model: 'long', machine: 'B', prompt: 'go', output: { json: true } },
               ],
             },
             {
@@ -62,6 +67,9 @@ describe('a run', () => {
       expect(run).toMatchObject({ name: 'work', state: 'succeeded', coordinator: 'A' });
       expect(textOf(run, 'one')).toBe('A:\nabout wasps');
       expect(run.workers.find(({ name }) => name === 'two')?.output?.json).toEqual({ n: 5 });
+      expect(JSON.stringify(run.workers.find(({ name }) => name === 'long')?.output?.json).length).toBeGreaterThan(
+        400_000,
+      );
       expect(textOf(run, 'three')).toMatch(/^B:\nn is 5, (.|\n)*A:\nabout wasps/);
       // From the other machine, by the start of its name.
       expect(await status(b, 'work')).toEqual(run);
@@ -73,7 +81,7 @@ describe('a run', () => {
       const records = (await b.ok('run', 'logs', '--json'))
         .split('\n')
         .map((line) => JSON.parse(line) as { record: { kind: string } });
-      expect(records.filter(({ record }) => record.kind === 'commit')).toHaveLength(3);
+      expect(records.filter(({ record }) => record.kind === 'commit')).toHaveLength(4);
     });
   });
 

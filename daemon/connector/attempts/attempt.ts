@@ -24,6 +24,8 @@ export interface AttemptOptions {
   log: Log;
 }
 
+/** What a coordinator says to an outcome that it would never take. */
+const refusals: readonly string[] = ['too_large', 'bad_request', 'usage'];
 const retryMs = 500;
 const longestRetryMs = 5000;
 const shownLines = 12;
@@ -346,7 +348,14 @@ export class Attempt {
         return this.#end('taken');
       } catch (error) {
         signal.throwIfAborted();
-        if (NiiaError.from(error).code === 'fenced') return this.#endSoon('fenced');
+        const { code, message } = NiiaError.from(error);
+        if (code === 'fenced') return this.#endSoon('fenced');
+        if (outcome.is === 'succeeded' && refusals.includes(code)) {
+          const { kept, durationMs } = outcome;
+          const why = `its outcome is not taken: ${message}`;
+          this.#save({ outcome: { is: 'failed', reason: 'output_invalid', why, submitted: true, kept, durationMs } });
+          return;
+        }
         this.#o.log.debug('an outcome is delivered again', { ...this.key, error });
       }
       await pause(wait, signal);

@@ -7,8 +7,9 @@ import { AttemptFailure } from './failure.ts';
 const shownErrors = 5;
 
 /**
- * The JSON of an answer: all of it, or what stands in its only block marked ` ```json `, or its only block. Throws
- * `output_invalid` where there is none, or one that does not satisfy the schema; `true`: any will do.
+ * The JSON of an answer: all of it, or what stands in the last of its blocks that are marked ` ```json ` and are JSON, or
+ * where none is marked, of all its blocks. Throws `output_invalid` where there is none, or one that does not satisfy the
+ * schema; `true` stands for a schema that everything satisfies.
  */
 export function jsonIn(text: string, schema: true | Record<string, unknown>): unknown {
   const value = [text, ...blocksOf(text)].map(parseJson).find((one) => one !== undefined);

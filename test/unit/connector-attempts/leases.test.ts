@@ -128,6 +128,17 @@ describe('the outcome of an attempt', () => {
     expect(stage.coordinator.delivered).toHaveLength(1);
   });
 
+  test('that would never be taken is a failure, and is delivered as such', async () => {
+    const stage = await Stage.open();
+    stage.coordinator.refuses = true;
+    const { outcome } = await stage.outcomeOf(stage.spec('echo once', { lease: short }));
+    expect(outcome).toMatchObject({
+      is: 'failed',
+      reason: 'output_invalid',
+      why: expect.stringContaining('more than'),
+    });
+  });
+
   test('of an old epoch is nobody’s', async () => {
     const stage = await Stage.open();
     stage.coordinator.takes = false;

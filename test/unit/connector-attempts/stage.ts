@@ -29,6 +29,8 @@ export class FakeCoordinator implements CoordinatorClient {
   takes = true;
   /** Whether it hears that a prompt may be handed over; else it cannot be reached for that. */
   hearsOfPrompts = true;
+  /** Whether it refuses what succeeded, for good. */
+  refuses = false;
   readonly reports: AttemptReport[] = [];
   readonly delivered: Delivered[] = [];
 
@@ -39,6 +41,7 @@ export class FakeCoordinator implements CoordinatorClient {
   }
 
   async deliver(key: AttemptKey, outcome: Outcome, text: Uint8Array): Promise<void> {
+    if (outcome.is === 'succeeded' && this.refuses) throw new NiiaError('too_large', 'more than it takes');
     if (!this.takes) throw new NiiaError('offline', 'nobody takes it');
     this.#answer(key);
     this.delivered.push({ key, outcome, text: Buffer.from(text).toString() });
