@@ -7,7 +7,7 @@ import type { ScratchpadRemote } from './attempts/scratchpad.ts';
 import type { HostedRun } from './hosted-run.ts';
 import type { Runs, RunTeam } from './runs.ts';
 import { sendStream } from './runs.ts';
-import type { Scratchpad } from './scratchpads.ts';
+import type { ScratchFolder } from './scratch-folder.ts';
 
 const askMs = 10_000;
 const deliverMs = 60_000;
@@ -15,7 +15,7 @@ const deliverMs = 60_000;
 const slowest = 50 << 10;
 
 interface Ways<T> {
-  here: (pad: Scratchpad) => Promise<T>;
+  here: (pad: ScratchFolder) => Promise<T>;
   there: (machine: string) => Promise<T>;
 }
 
@@ -86,28 +86,26 @@ export class Coordinators implements CoordinatorClient {
         }),
       get: (path) =>
         ask({
-          here: async (pad) => Readable.from(await pad.read(path)),
+          here: (pad) => pad.read(path),
           there: async (machine) => {
             const call = await this.#team.call(machine, 'scratch.get', { ...key, path }, { deadlineMs: deliverMs });
             return Readable.from(call.source(streams.output));
           },
         }),
-      put: async (file, bytes) => {
-        // Its bytes come once: they go to whoever answered last.
-        const [machine = this.#team.self().id] = this.#order.get(key.run) ?? coordinators;
-        if (machine === this.#team.self().id) {
-          this.#runs.hosted(key.run).checkHolds(key, machine);
-          await this.#runs.scratchpad(key.run).write(file, bytes as AsyncIterable<Uint8Array>);
-          return;
-        }
-        const call = await this.#team.call(machine, 'scratch.put', { ...key, ...file }, { deadlineMs: deliverMs });
-        const sink = call.sink(streams.input);
-        for await (const chunk of bytes as AsyncIterable<Uint8Array>) {
-          await Promise.race([sink.writeAll(chunk), call.result]);
-        }
-        sink.end();
-        await call.result;
-      },
+      put: (file, bytes) =>
+        ask({
+          here: (pad) => pad.write(file, bytes),
+          there: async (machine) => {
+            const deadlineMs = timeFor(file.size);
+            const call = await this.#team.call(machine, 'scratch.put', { ...key, ...file }, { deadlineMs });
+            const sink = call.sink(streams.input);
+            for await (const chunk of await bytes()) {
+              await Promise.race([sink.writeAll(chunk as Uint8Array), call.result]);
+            }
+            sink.end();
+            await call.result;
+          },
+        }),
     };
   }
 

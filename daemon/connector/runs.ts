@@ -28,7 +28,7 @@ import type { AttemptMachines } from './hosted-run.ts';
 import { HostedRun } from './hosted-run.ts';
 import { Journal } from './journal.ts';
 import { Programs } from './programs.ts';
-import { Scratchpad } from './scratchpads.ts';
+import { ScratchFolder } from './scratch-folder.ts';
 
 /** The other machines of the team, as far as runs need them. */
 export interface RunTeam {
@@ -65,7 +65,7 @@ export interface RunsOptions {
 
 interface Hosted {
   readonly run: HostedRun;
-  readonly scratchpad: Scratchpad;
+  readonly scratchpad: ScratchFolder;
   journal: Journal;
   hooks: Hooks | undefined;
   readonly watchers: Set<() => void>;
@@ -205,7 +205,7 @@ export class Runs {
     return this.#get(run).run;
   }
 
-  scratchpad(run: string): Scratchpad {
+  scratchpad(run: string): ScratchFolder {
     return this.#get(run).scratchpad;
   }
 
@@ -275,7 +275,7 @@ export class Runs {
         machines: this.#machines(),
         changed: () => this.#changed(hosted, path),
       }),
-      scratchpad: new Scratchpad(join(path, 'scratchpad')),
+      scratchpad: new ScratchFolder(join(path, 'scratchpad'), this.#o.log),
       ...{ journal, hooks: undefined, watchers: new Set() },
     };
     this.#hosted.set(run, hosted);

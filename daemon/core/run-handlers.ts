@@ -13,7 +13,6 @@ import type { StoredRecord } from '../connector/core/records.ts';
 import { makeReport, reportMarkdown } from '../connector/report.ts';
 import type { Runs } from '../connector/runs.ts';
 import { noSuchRun } from '../connector/runs.ts';
-import { scratchLimits } from '../connector/scratchpads.ts';
 import { parseJson } from '../home/json-file.ts';
 
 /** Bytes: an outcome with its output as text, JSON and names, each escaped; and a message of voters, which holds one or more. */
@@ -99,9 +98,7 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
     },
     'scratch.put': async ({ params: { run, worker, epoch, ...file }, source }, asker) => {
       runs.hosted(run).checkHolds({ worker, epoch }, machineOf(asker));
-      if (file.size > scratchLimits.file)
-        throw new NiiaError('too_large', `${file.path} is too large for a scratchpad`);
-      await runs.scratchpad(run).write(file, source(streams.input));
+      await runs.scratchpad(run).write(file, () => source(streams.input));
       return {};
     },
   };

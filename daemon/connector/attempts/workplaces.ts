@@ -84,11 +84,17 @@ export class Workplaces {
     const folder = record.place?.scratchpad;
     if (!folder) return () => undefined;
     const timer = setInterval(() => {
-      this.#inStep(record, folder, 'push').catch((error: unknown) => {
+      this.#shared(record, folder).catch((error: unknown) => {
         this.#o.log.debug('a scratchpad could not be kept in step', { run: record.spec.run, error });
       });
     }, syncEveryMs);
     return () => clearInterval(timer);
+  }
+
+  /** Others see what it wrote, and it what others did. */
+  async #shared(record: AttemptRecord, folder: string): Promise<void> {
+    await this.#inStep(record, folder, 'push');
+    await this.#inStep(record, folder, 'pull');
   }
 
   /** Sends what the attempt wrote into its scratchpad to where the others find it. */

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import type { ScratchpadFile, ScratchpadRemote } from '../../../daemon/connector/attempts/scratchpad.ts';
+import type { ScratchpadRemote } from '../../../daemon/connector/attempts/scratchpad.ts';
 import { Scratchpad } from '../../../daemon/connector/attempts/scratchpad.ts';
 import { Log } from '../../../daemon/home/log.ts';
+import type { ScratchFile } from '../../../shared/protocol/run-methods.ts';
 import { temporaryFolder } from '../headless/support.ts';
 import { Stage } from './stage.ts';
 
@@ -14,7 +15,7 @@ class Remote implements ScratchpadRemote {
   readonly files = new Map<string, string>();
   readonly put_: string[] = [];
 
-  async list(): Promise<ScratchpadFile[]> {
+  async list(): Promise<ScratchFile[]> {
     return [...this.files].map(([path, content]) => described(path, content));
   }
 
@@ -22,15 +23,15 @@ class Remote implements ScratchpadRemote {
     return Readable.from([Buffer.from(this.files.get(path) ?? '')]);
   }
 
-  async put({ path }: ScratchpadFile, bytes: Readable): Promise<void> {
+  async put({ path }: ScratchFile, bytes: () => Promise<Readable>): Promise<void> {
     let content = '';
-    for await (const chunk of bytes) content += String(chunk);
+    for await (const chunk of await bytes()) content += String(chunk);
     this.files.set(path, content);
     this.put_.push(path);
   }
 }
 
-function described(path: string, content: string): ScratchpadFile {
+function described(path: string, content: string): ScratchFile {
   return { path, size: content.length, sha256: createHash('sha256').update(content).digest('hex') };
 }
 

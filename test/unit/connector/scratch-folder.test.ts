@@ -1,30 +1,33 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Scratchpad } from '../../../daemon/connector/scratchpads.ts';
+import { ScratchFolder } from '../../../daemon/connector/scratch-folder.ts';
 
 const folders: string[] = [];
 afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-function scratchpad(): { pad: Scratchpad; folder: string } {
+function scratchpad(): { pad: ScratchFolder; folder: string } {
   const outer = mkdtempSync(join(tmpdir(), 'niia-scratch-'));
   folders.push(outer);
   const folder = join(outer, 'pad');
-  return { pad: new Scratchpad(folder), folder };
+  return { pad: new ScratchFolder(folder, { warn: () => undefined }), folder };
 }
 
 const fileOf = (path: string, text: string) => ({
   ...{ path, size: Buffer.byteLength(text) },
   sha256: createHash('sha256').update(text).digest('hex'),
 });
-const bytesOf = (...parts: string[]) => Readable.from(parts.map((part) => Buffer.from(part)));
+const bytesOf =
+  (...parts: string[]) =>
+  () =>
+    Readable.from(parts.map((part) => Buffer.from(part)));
 
-async function textOf(pad: Scratchpad, path: string): Promise<string> {
+async function textOf(pad: ScratchFolder, path: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of await pad.read(path)) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
@@ -68,6 +71,12 @@ describe('a scratchpad', () => {
     await pad.write(fileOf('a', 'x'), bytesOf('x'));
     symlinkSync('/etc/passwd', join(folder, 'link'));
     await expect(pad.read('link')).rejects.toMatchObject({ code: 'usage' });
+    mkdirSync(join(folder, '..', 'away'));
+    symlinkSync(join(folder, '..', 'away'), join(folder, 'out'));
+    for (const asked of [pad.read('out/x'), pad.write(fileOf('out/x', 'x'), bytesOf('x'))]) {
+      await expect(asked).rejects.toMatchObject({ code: 'denied' });
+    }
+    expect(readdirSync(join(folder, '..', 'away'))).toEqual([]);
     expect((await pad.list()).map(({ path }) => path)).toEqual(['a']);
   });
 });
