@@ -19,6 +19,9 @@ export interface TeamStoreOptions {
   now?: () => Date;
 }
 
+/** More members than this do not wait for their addition to be signed again. */
+const mostWaiting = 64;
+
 const fileSchema = v.object({ version: v.literal(1), statements: v.array(signedStatementSchema) });
 
 /** The roster of this machine's team, kept in `team/roster.json`. The only place where it changes. */
@@ -30,6 +33,8 @@ export class TeamStore {
   readonly #path: string;
   readonly #listeners = new Set<() => void>();
   #current: Roster;
+  /** Members whom we added on a branch that lost, while the winner does not let us sign: another, or what follows, may. */
+  #waiting: Change[] = [];
 
   private constructor(options: TeamStoreOptions) {
     this.#home = options.home;
@@ -68,7 +73,7 @@ export class TeamStore {
 
   /**
    * Looks at a chain that somebody else has. `adopted`: it took the place of ours, and what we had signed on a branch
-   * that lost is signed again on top of it. `same`: ours is that chain, or one that wins over it. `refused`: it is not
+   * that lost is signed again on top of it, as soon as the winner lets us. `same`: ours is that chain, or one that wins over it. `refused`: it is not
    * valid, or of another team.
    */
   consider(statements: readonly SignedStatement[]): 'same' | 'adopted' | 'refused' {
@@ -85,7 +90,9 @@ export class TeamStore {
     }
     if (offered.team.id !== old.team.id) return 'refused';
     if (!old.losesTo(offered)) return 'same';
-    this.#current = this.#signAgain(old.lostTo(offered, this.#identity.id), offered);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#current = this.#signAgain([...waiting, ...old.lostTo(offered, this.#identity.id)], offered);
     try {
       this.#persist(this.#current);
     } catch (error) {
@@ -147,7 +154,10 @@ export class TeamStore {
           roster = roster.append(again, this.#identity, at);
         }
       } catch (error) {
-        this.#log.warn('a change to the team was lost to a concurrent one', { change, error });
+        const mayNot = roster.members.get(this.#identity.id)?.role !== 'admin';
+        // A role or a removal says less the older it is; who was let in shall stay in.
+        if (mayNot && change.op === 'add' && this.#waiting.length < mostWaiting) this.#waiting.push(change);
+        else this.#log.warn('a change to the team was lost to a concurrent one', { change, error });
       }
     }
     return roster;

@@ -232,10 +232,37 @@ describe('machines that change the team at the same time', () => {
           }
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 25, examples: [demotedInBetween, demotedAndBack] },
     );
   });
 });
+
+/** The third adds somebody, hears first that it is no admin any more, and then that whoever said so was none. */
+const demotedInBetween: [Step[], [number, number][]] = [
+  [
+    { actor: 2, act: 0, target: 0 },
+    { actor: 0, act: 2, target: 1 },
+    { actor: 1, act: 2, target: 5 },
+  ],
+  [
+    [1, 0],
+    [1, 2],
+    [2, 0],
+    [2, 1],
+    [0, 2],
+    [0, 1],
+  ],
+];
+
+/** The founder adds somebody, is made a viewer, and an admin again by who had signed that before. */
+const demotedAndBack: typeof demotedInBetween = [
+  [
+    { actor: 1, act: 3, target: 0 },
+    { actor: 0, act: 0, target: 0 },
+    { actor: 2, act: 2, target: 0 },
+  ],
+  demotedInBetween[1],
+];
 
 const pairs: [number, number][] = [
   [0, 1],
