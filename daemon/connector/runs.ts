@@ -323,11 +323,14 @@ export class Runs {
     definition: RunDefinition | undefined,
   ): Placed {
     const has = choice?.by === 'labels' ? choice.has : [];
-    const machines = this.#o.team.list().map((machine) => {
-      const lacks = has.length === 0 || !machine.online ? [] : this.#programs.lacks(machine.id, has);
-      // Not before it is known: it is asked now.
-      return lacks === undefined ? { ...machine, lacks: has } : { ...machine, lacks };
-    });
+    const programs = this.#programs;
+    const machines = this.#o.team.list().map((machine) => ({
+      ...machine,
+      // Only whom the labels fit is asked; before it answers it has none of them.
+      get lacks() {
+        return has.length === 0 ? [] : (programs.lacks(machine.id, has) ?? has);
+      },
+    }));
     const placed = place(choice, machines, load, definition?.machines);
     if ('none' in placed) return placed;
     const { id, name } = placed.machine;
