@@ -5,14 +5,13 @@ import { streams } from '../../shared/protocol/session-methods.ts';
 import type { CoordinatorClient } from './attempts/coordinator.ts';
 import type { ScratchpadRemote } from './attempts/scratchpad.ts';
 import type { HostedRun } from './hosted-run.ts';
-import type { Runs, RunTeam } from './runs.ts';
-import { sendStream } from './runs.ts';
+import type { RunTeam } from './run-team.ts';
+import { sendStream, timeFor } from './run-team.ts';
+import type { Runs } from './runs.ts';
 import type { ScratchFolder } from './scratch-folder.ts';
 
 const askMs = 10_000;
 const deliverMs = 60_000;
-/** Bytes a second that even a bad path carries. */
-const slowest = 50 << 10;
 
 interface Ways<T> {
   here: (pad: ScratchFolder) => Promise<T>;
@@ -61,7 +60,7 @@ export class Coordinators implements CoordinatorClient {
       there: async (machine) => {
         const delivery = Buffer.from(JSON.stringify({ outcome, text: Buffer.from(text).toString() }));
         const call = await this.#team.call(machine, 'run.deliver', key, { deadlineMs: timeFor(delivery.length) });
-        await sendStream(call, delivery);
+        await sendStream(call, [delivery]);
         await call.result;
       },
     });
@@ -98,11 +97,7 @@ export class Coordinators implements CoordinatorClient {
           there: async (machine) => {
             const deadlineMs = timeFor(file.size);
             const call = await this.#team.call(machine, 'scratch.put', { ...key, ...file }, { deadlineMs });
-            const sink = call.sink(streams.input);
-            for await (const chunk of await bytes()) {
-              await Promise.race([sink.writeAll(chunk as Uint8Array), call.result]);
-            }
-            sink.end();
+            await sendStream(call, (await bytes()) as AsyncIterable<Uint8Array>);
             await call.result;
           },
         }),
@@ -150,8 +145,4 @@ export class Coordinators implements CoordinatorClient {
     const all = [...known, ...others];
     return all[0] !== self && all.includes(self) ? [self, ...all.filter((machine) => machine !== self)] : all;
   }
-}
-
-function timeFor(bytes: number): number {
-  return deliverMs + Math.ceil((bytes / slowest) * 1_000);
 }

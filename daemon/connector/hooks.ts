@@ -4,6 +4,7 @@ import type { Hook } from '../../shared/connector/definition.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
 import { parseJson } from '../home/json-file.ts';
 import type { Log } from '../home/log.ts';
+import type { StoredRecord } from './core/records.ts';
 
 /** What happened in a run, in the order in which it happened. */
 export interface RunEvent {
@@ -26,14 +27,17 @@ export interface HooksOptions {
   post?: typeof fetch;
   /** Pauses between attempts, milliseconds; the last is kept. */
   pauses?: readonly number[];
+  /** How long an event is told again, milliseconds. */
+  giveUpMs?: number;
 }
 
 const fileSchema = v.object({ told: v.record(v.string(), v.number()) });
 const answerWithinMs = 15_000;
+const usualGiveUpMs = 24 * 3_600_000;
 const usualPauses = [1_000, 5_000, 30_000, 120_000, 600_000];
 
 /**
- * Tells a run's events to the web: one POST each, in order, again until it is answered with 2xx. The signature is that of
+ * Tells a run's events to the web: one POST each, in order, again until it is answered with 2xx, for a day. The signature is that of
  * the Standard Webhooks specification 1.0 (headers `webhook-id`, `webhook-timestamp`, `webhook-signature`): HMAC-SHA256
  * over `id.timestamp.body` with the hook's secret. A coordinator that takes over, or is started again, may tell an event
  * a second time, under the same id.
@@ -45,6 +49,7 @@ export class Hooks {
   readonly #wakes = new Set<() => void>();
   #events: readonly RunEvent[] = [];
   #over = false;
+  #done = false;
 
   constructor(options: HooksOptions) {
     this.#o = options;
@@ -55,6 +60,12 @@ export class Hooks {
   /** Begins; resolves when all is told once `end` was called, or `close`. */
   async run(): Promise<void> {
     await Promise.all(this.#o.hooks.map((hook, index) => this.#tellAll(hook, `${index} ${hook.url}`)));
+    this.#done = !this.#stop.signal.aborted;
+  }
+
+  /** All is told, or given up. */
+  get done(): boolean {
+    return this.#done;
   }
 
   /** All events of the run until now. */
@@ -91,18 +102,33 @@ export class Hooks {
 
   async #tell(hook: Hook, name: string, event: RunEvent): Promise<void> {
     const pauses = this.#o.pauses ?? usualPauses;
+    const giveUpAt = Date.now() + (this.#o.giveUpMs ?? usualGiveUpMs);
     for (let failures = 0; !this.#stop.signal.aborted; failures++) {
       try {
         await this.#post(hook, event);
-        this.#told[name] = event.seq;
-        writeAtomically(this.#o.path, JSON.stringify({ told: this.#told }));
+        this.#note(name, event);
         return;
       } catch (error) {
+        if (Date.now() > giveUpAt) {
+          this.#o.log.warn('a hook is not told of an event', {
+            run: this.#o.run,
+            url: hook.url,
+            seq: event.seq,
+            error,
+          });
+          this.#note(name, event);
+          return;
+        }
         if (this.#stop.signal.aborted) return;
         this.#o.log.warn('a hook was not taken', { run: this.#o.run, url: hook.url, seq: event.seq, error });
         await this.#pause(pauses[Math.min(failures, pauses.length - 1)] ?? 0);
       }
     }
+  }
+
+  #note(name: string, { seq }: RunEvent): void {
+    this.#told[name] = seq;
+    writeAtomically(this.#o.path, JSON.stringify({ told: this.#told }));
   }
 
   async #post(hook: Hook, { seq, at, is, data }: RunEvent): Promise<void> {
@@ -156,6 +182,14 @@ export class Hooks {
       signal.addEventListener('abort', done);
     });
   }
+}
+
+/** A journal's records as events. Of the definition, which is long, only the run's name is told. */
+export function eventsOf(records: ReadonlyArray<{ index: number; record: StoredRecord }>, name: string): RunEvent[] {
+  return records.map(({ index, record: { kind, at, ...data } }) => ({
+    ...{ seq: index, at, is: kind },
+    data: kind === 'begun' ? { name } : data,
+  }));
 }
 
 /** A secret is used as it is, or, as the specification has it, as the base64 behind `whsec_`. */

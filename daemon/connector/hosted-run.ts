@@ -105,6 +105,14 @@ export class HostedRun {
     return this.state !== undefined && isOver(this.state);
   }
 
+  /** It is over, and no machine has to hear of it any more. */
+  get isSettled(): boolean {
+    const { state } = this;
+    return (
+      state !== undefined && isOver(state) && [...state.workers.values()].every((one) => one.abandoned.length === 0)
+    );
+  }
+
   /** The records that count, in order, the first number 1. */
   get records(): ReadonlyArray<{ index: number; record: StoredRecord }> {
     return this.#records;
@@ -277,11 +285,11 @@ export class HostedRun {
     }
   }
 
-  /** It is over, and whoever stands by has had time to hear of it, and whose work was given up. */
+  /** Nothing is left to do, and whoever stands by has had time to hear that it is over. */
   #rests(): boolean {
     const { state } = this;
     if (!state || !isOver(state) || this.#o.now() <= this.#lingerUntil) return false;
-    return this.#restored !== undefined || [...state.workers.values()].every(({ abandoned }) => abandoned.length === 0);
+    return this.#restored !== undefined || this.isSettled;
   }
 
   #failAll(error: NiiaError): void {

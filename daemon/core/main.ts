@@ -9,7 +9,7 @@ import { SocketTransport } from '../../shared/transport/socket-transport.ts';
 import type { Transport } from '../../shared/transport/transport.ts';
 import { Attempts } from '../connector/attempts/attempts.ts';
 import { Coordinators } from '../connector/coordinator-client.ts';
-import type { RunTeam } from '../connector/runs.ts';
+import type { RunTeam } from '../connector/run-team.ts';
 import { Runs } from '../connector/runs.ts';
 import { Copies } from '../files/copies.ts';
 import type { Config } from '../home/config.ts';
@@ -386,7 +386,7 @@ class Daemon {
     this.#upgrades.close();
     this.#policies.close();
     this.#sessionSockets.close();
-    this.#runs.close();
+    await this.#runs.close();
     await this.#attempts.close();
     await this.#keeper.dismiss();
     this.#membership.close();

@@ -161,7 +161,7 @@ export const hookSchema = v.object({
   url: text,
   /** Kinds of events; empty: all. */
   on: names,
-  /** Name of the environment variable, or `config:KEY`, that holds the secret; the secret is never in the file. */
+  /** Name of the variable of the daemon's environment that holds the secret, which is never in the file. */
   secret: v.nullable(text),
 });
 export type Hook = v.InferOutput<typeof hookSchema>;

@@ -347,7 +347,7 @@ export const fileSchema = keys({
         ),
         on: about('Kinds of events; all unless given.', oneOrMore),
         secret: about(
-          'The variable, or config:KEY, that holds the secret that signs them; never the secret itself.',
+          "The variable of the daemon's environment with the secret that signs them; never the secret itself.",
           text,
         ),
       }),

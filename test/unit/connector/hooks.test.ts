@@ -112,6 +112,17 @@ describe('hooks of a run', () => {
     expect(posts).toEqual([]);
   });
 
+  test('are done with an event that nobody takes for a day', async () => {
+    const { url, posts } = await listener(500, 500, 500);
+    const told = hooks({ hooks: [{ url, on: [], secret: null }], giveUpMs: -1 });
+    told.update(events);
+    told.end();
+    expect(told.done).toBe(false);
+    await told.run();
+    // Each of the first three was refused once, and is not waited for.
+    expect([told.done, posts.map(sequence)]).toEqual([true, [1, 2, 3, 4]]);
+  });
+
   test('take a secret in the form of the specification', () => {
     // The example of the Standard Webhooks specification 1.0.
     const key = Buffer.from('MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'base64');
