@@ -151,10 +151,12 @@ function subject(call: IncomingCall): string {
     'into',
     'names',
     'sources',
-    ...['run', 'worker', 'epoch', 'check'],
+    ...['run', 'worker', 'epoch', 'check', 'file', 'model'],
   ];
   const parts = Object.entries(p).filter(([key, value]) => told.includes(key) && value !== undefined);
-  return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts)).slice(0, 2_000);
+  // What goes into an environment is often a key.
+  const withoutKeys = (name: string, value: unknown): unknown => (name === 'env' ? undefined : value);
+  return parts.length === 0 ? '' : JSON.stringify(Object.fromEntries(parts), withoutKeys).slice(0, 2_000);
 }
 
 function isHeadless(method: MethodName): method is HeadlessMethod {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { NiiaError } from '../../shared/errors.ts';
-import type { RunStatus, runMethods } from '../../shared/protocol/run-methods.ts';
+import type { runMethods } from '../../shared/protocol/run-methods.ts';
 import { deliverySchema } from '../../shared/protocol/run-methods.ts';
 import { streams } from '../../shared/protocol/session-methods.ts';
 import type { ByteSource } from '../../shared/rpc/byte-stream.ts';
@@ -8,6 +8,7 @@ import type { Principal } from '../../shared/rpc/call.ts';
 import { explain } from '../../shared/rpc/client.ts';
 import type { Handlers } from '../../shared/rpc/server.ts';
 import { wholeStream } from '../../shared/rpc/whole-stream.ts';
+import { StatusTeller } from '../../shared/runs/status-parts.ts';
 import { replicaMessageSchema } from '../connector/core/messages.ts';
 import type { StoredRecord } from '../connector/core/records.ts';
 import { makeReport, reportMarkdown } from '../connector/report.ts';
@@ -41,8 +42,11 @@ export function runHandlers(runs: Runs, self: () => string): Handlers<keyof type
     },
     'run.watch': async ({ params: { run }, emit, signal }) => {
       const over = (): boolean => runs.hosted(run).isOver;
-      await onChange(runs, run, signal, over, () => emit(withoutOutputs(runs.status(run))));
-      return withoutOutputs(runs.status(run));
+      const teller = new StatusTeller();
+      await onChange(runs, run, signal, over, () => {
+        for (const part of teller.parts(runs.status(run))) emit(part);
+      });
+      return {};
     },
     'run.logs': async ({ params: { run, since = 1, follow = false }, emit, signal }) => {
       let next = Math.max(1, since);
@@ -158,17 +162,13 @@ async function onChange(
   }
 }
 
-/** Outputs may be larger than an event. */
-function withoutOutputs(status: RunStatus): RunStatus {
-  return { ...status, workers: status.workers.map((worker) => ({ ...worker, output: null })) };
-}
-
-function shortened(record: StoredRecord): unknown {
-  return JSON.parse(JSON.stringify(record), (key, value: unknown) =>
-    // What is handed to a worker in its environment is often a key.
-    key === 'env' && typeof value === 'object' && value !== null
-      ? Object.fromEntries(Object.keys(value).map((name) => [name, '…']))
-      : typeof value === 'string' && value.length > textShown
+/** As it can be told in an event, to anybody who may look. */
+function shortened({ definition, ...record }: StoredRecord): unknown {
+  const { name } = (definition ?? {}) as { name?: unknown };
+  return JSON.parse(
+    JSON.stringify(definition === undefined ? record : { ...record, definition: { name } }),
+    (_, value: unknown) =>
+      typeof value === 'string' && value.length > textShown
         ? `${value.slice(0, textShown)}… (${value.length} characters)`
         : value,
   );

@@ -3,6 +3,7 @@ import { NiiaError } from '../../shared/errors.ts';
 import type { RunStatus } from '../../shared/protocol/run-methods.ts';
 import type { TypedCall } from '../../shared/rpc/client.ts';
 import { typedCall } from '../../shared/rpc/client.ts';
+import { onStatus } from '../../shared/runs/status-parts.ts';
 import type { FoundRun } from '../../shared/runs/team-runs.ts';
 import { newestFirst, teamRuns } from '../../shared/runs/team-runs.ts';
 import type { DaemonConnection } from '../connection.ts';
@@ -128,8 +129,10 @@ export class RunsModel implements Disposable {
     if (!known) throw new NiiaError('no_such_run', `there is no run ${run}`);
     const peer = await this.#connection.whenConnected(AbortSignal.timeout(answersWithinMs));
     const call = typedCall(peer, 'run.watch', { run }, { to: known.found.at, deadlineMs: answersWithinMs });
-    const first = new Promise<RunStatus>((resolve) => call.onEvent(resolve));
-    const status = await Promise.race([first, call.result]);
+    const status = await new Promise<RunStatus>((resolve, reject) => {
+      onStatus(call, resolve);
+      call.result.catch(reject);
+    });
     call.cancel();
     this.#tell(run, status);
     return status;
@@ -225,16 +228,15 @@ export class RunsModel implements Disposable {
     if (!peer) return;
     const call = typedCall(peer, 'run.watch', { run }, { to: watch.at });
     watch.call = call;
-    call.onEvent((status) => {
+    onStatus(call, (status) => {
       if (watch.call !== call) return;
       watch.failures = 0;
       this.#tell(run, status);
     });
     call.result.then(
-      (status) => {
+      () => {
         if (watch.call !== call) return;
         this.#unwatch(run);
-        this.#tell(run, status);
         this.#soon();
       },
       (error: NiiaError) => {

@@ -58,6 +58,9 @@ export const runInfoSchema = v.object({
 });
 export type RunInfo = v.InferOutput<typeof runInfoSchema>;
 export const runStatusSchema = v.object({ ...runInfoSchema.entries, workers: v.array(workerStatusSchema) });
+/** Part of a status, with the workers that changed; `more`: of the same change more parts follow. */
+export const statusPartSchema = v.object({ status: runStatusSchema, more: v.boolean() });
+export type StatusPart = v.InferOutput<typeof statusPartSchema>;
 export const runReportSchema = v.object({ markdown: v.string(), report: v.unknown() });
 export type RunStatus = v.InferOutput<typeof runStatusSchema>;
 
@@ -106,8 +109,8 @@ export const runMethods = {
     access: 'viewer',
     changes: false,
     params: v.object(which),
-    result: runStatusSchema,
-    down: runStatusSchema,
+    result: v.object({}),
+    down: statusPartSchema,
     up: v.never(),
   }),
   /** Its journal, a record an event, from record `since` on; with `follow` until it is over. Long texts are cut. */
@@ -171,7 +174,7 @@ export const runMethods = {
   /** Between the voters of a run: a message of the consensus, as JSON on stream `input`. */
   'run.replicate': method({
     at: 'daemon',
-    access: 'operator',
+    access: 'viewer',
     changes: false,
     params: v.object(which),
     result: v.object({}),
@@ -180,7 +183,7 @@ export const runMethods = {
   /** What the run's scratchpad holds at its coordinator. */
   'scratch.list': method({
     at: 'daemon',
-    access: 'operator',
+    access: 'viewer',
     changes: false,
     params: v.object(attemptKeySchema.entries),
     result: v.object({ files: v.array(scratchFileSchema) }),
@@ -189,7 +192,7 @@ export const runMethods = {
   /** A file of it on stream `output`. */
   'scratch.get': method({
     at: 'daemon',
-    access: 'operator',
+    access: 'viewer',
     changes: false,
     params: v.object({ ...attemptKeySchema.entries, path: v.string() }),
     result: v.object({}),
@@ -198,7 +201,7 @@ export const runMethods = {
   /** Replaces a file of it with what comes on stream `input`. Errors as of `run.renew`. */
   'scratch.put': method({
     at: 'daemon',
-    access: 'operator',
+    access: 'viewer',
     changes: true,
     params: v.object({ ...attemptKeySchema.entries, ...scratchFileSchema.entries }),
     result: v.object({}),

@@ -1,5 +1,6 @@
 import { NiiaError } from '../../../shared/errors.ts';
 import type { RunStatus } from '../../../shared/protocol/run-methods.ts';
+import { onStatus } from '../../../shared/runs/status-parts.ts';
 import type { Context } from '../context.ts';
 import { mayColour, writeBytes } from '../output.ts';
 import { away, broke, Pauses } from '../retry.ts';
@@ -51,7 +52,7 @@ async function followOnce(
   let last: RunStatus | undefined;
   let telling = Promise.resolve();
   let failure: unknown;
-  call.onEvent((status) => {
+  onStatus(call, (status) => {
     began();
     last = status;
     telling = telling
@@ -63,10 +64,11 @@ async function followOnce(
     if (over.includes(status.state)) call.cancel();
   });
   try {
-    const status = await call.result;
+    await call.result;
     await telling;
-    if (status !== last) await told(status);
-    return status;
+    if (failure !== undefined) throw failure;
+    if (last) return last;
+    throw new NiiaError('internal', `the run ${run} ended without a word`);
   } catch (error) {
     await telling;
     if (failure !== undefined) throw failure;

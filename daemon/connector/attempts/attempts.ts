@@ -124,6 +124,11 @@ export class Attempts {
     });
   }
 
+  /** Machines that may coordinate the run of an attempt of this worker that was taken on here; undefined: there is none. */
+  coordinatorsOf(of: Pick<AttemptKey, 'run' | 'worker'>): readonly string[] | undefined {
+    return this.#store.read(of)?.attempt?.spec.coordinators;
+  }
+
   /** Which of the programs are not on the PATH that sessions of attempts get. */
   async lacks(programs: readonly string[]): Promise<string[]> {
     const path = await this.#path.get();

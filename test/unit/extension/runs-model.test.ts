@@ -13,6 +13,7 @@ import { TeamModel } from '../../../extension/team-model.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import type { RunInfo, RunStatus } from '../../../shared/protocol/run-methods.ts';
 import type { MachineInfo } from '../../../shared/protocol/shapes.ts';
+import { StatusTeller } from '../../../shared/runs/status-parts.ts';
 import { Answers } from '../cli/harness.ts';
 import { done, ended, shownRun, worker } from './run-fixtures.ts';
 
@@ -63,15 +64,16 @@ class Team {
         const key = `${this.#nameOf(header.to)}/${run}`;
         found();
         this.watches.add(key);
+        const teller = new StatusTeller();
         try {
           await this.#follow(signal, () => {
-            emit(found());
+            for (const part of teller.parts(found())) emit(part);
             return found().endedAt !== null;
           });
         } finally {
           this.watches.delete(key);
         }
-        return found();
+        return {};
       },
     });
   }
