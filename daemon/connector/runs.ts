@@ -22,6 +22,7 @@ import { RunFolders } from './run-folders.ts';
 import type { RunTeam } from './run-team.ts';
 import { sendStream, timeFor } from './run-team.ts';
 import { ScratchFolder } from './scratch-folder.ts';
+import { VoterLine } from './voter-line.ts';
 
 export interface RunsOptions {
   home: Home;
@@ -232,6 +233,12 @@ export class Runs {
 
   #host(run: string, journal: Journal): Hosted {
     const path = this.#folders.of(run);
+    const lines = new Map<string, VoterLine>();
+    const line = (to: string): VoterLine => {
+      const known = lines.get(to) ?? new VoterLine((message) => this.#send(run, to, message));
+      lines.set(to, known);
+      return known;
+    };
     const hosted: Hosted = {
       run: new HostedRun({
         ...{ run, self: this.#o.team.self().id, now: bootMs, log: new Log('run') },
@@ -243,7 +250,7 @@ export class Runs {
           return Coordinator.load(this.#surroundings(hosted), opened.saved, bootMs());
         },
         save: (save) => hosted.journal.save(save),
-        send: (to, message) => void this.#send(run, to, message),
+        send: (to, message) => line(to).send(message),
         machines: this.#orders,
         changed: () => this.#changed(run, hosted),
       }),

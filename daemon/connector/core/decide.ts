@@ -50,6 +50,8 @@ export type Intention =
   /** Nothing more before then, unless something happens. */
   | { do: 'wait'; until: number };
 
+/** A machine that refuses to go on with what it was told before is told again after this long: a full disk may have room. */
+const refusedAgainMs = 30_000;
 /** A call that failed is tried again after this long. */
 const callAgainMs = 1_000;
 /** How long a worker waits for a machine of its placement before it goes on to the next: presence may be late. */
@@ -159,13 +161,18 @@ class Decision {
     }
     const lostAt =
       Math.max(started, this.#view.appliedAt(worker.grantIndex), heard ?? started) + lostAfterMs(definition.lease);
-    if (this.#view.online(machine.id) && refused === null) {
+    const again = call && refused !== null ? call.triedAt + refusedAgainMs : now;
+    if (refused !== null) this.#intentions.push({ do: 'lack', worker: definition.name, why: refused });
+    if (this.#view.online(machine.id) && now >= again) {
       if (paused !== null && heard !== undefined && now < heard + definition.lease.ttlMs) {
         this.#append({ kind: 'resumed', worker: definition.name, decision: 'continue' });
       }
       this.#begin(worker, machine, call, heard);
-    } else if (now < lostAt) this.#wait(lostAt);
-    else this.#giveUp(worker, failing);
+    } else {
+      if (again > now) this.#wait(again);
+      if (now < lostAt) this.#wait(lostAt);
+      else this.#giveUp(worker, failing);
+    }
   }
 
   #begin(worker: WorkerState, machine: MachineRef, call: CallState | undefined, heard: number | undefined): void {

@@ -62,7 +62,7 @@ function status(state: RunState, worker: WorkerState, observed: Observed): Worke
 /** Why it failed, or what it waits for. */
 function errorOf({ verdict, failure, paused, active }: WorkerState, lack: string | undefined): string | null {
   if (verdict) return verdict.is === 'failed' ? verdict.why : null;
-  return paused ?? (active ? null : (lack ?? failure?.why ?? null));
+  return paused ?? lack ?? (active ? null : (failure?.why ?? null));
 }
 
 function stateOf(

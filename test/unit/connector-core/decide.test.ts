@@ -323,6 +323,25 @@ describe('a machine that is away', () => {
       { kind: 'grant', epoch: 2, machine: ref('b') },
     ]);
   });
+
+  test('is told again where it refuses to go on, which nobody else may do before its lease is over', () => {
+    const it = new Case(definition(), ['a']);
+    it.settle();
+    it.heard.set('w 1', 0);
+    it.now = 60_000;
+    it.begins.set('w 1', { running: false, triedAt: 60_000, doneAt: null, refused: 'no space left' });
+    expect(it.settle()).toEqual({
+      records: [],
+      others: [
+        { do: 'lack', worker: 'w', why: 'no space left' },
+        { do: 'wait', until: 90_000 },
+      ],
+    });
+    it.now = 90_000;
+    const { records, others } = it.settle();
+    expect(records).toEqual([]);
+    expect(others).toContainEqual({ do: 'begin', attempt: { worker: 'w', epoch: 1 }, machine: ref('a') });
+  });
 });
 
 test('a cancelled run ends, and its machines are told until they answer', () => {
