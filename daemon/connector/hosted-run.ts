@@ -44,6 +44,9 @@ const longestWaitMs = 5_000;
 const uncertain = ['offline', 'link_lost', 'timeout', 'busy', 'cancelled', 'outcome_unknown', 'daemon_not_running'];
 const nobody = { report: () => undefined, silent: () => false, lack: () => undefined };
 
+/** What is said of a run while this machine does not know how far its journal counts. */
+const unknownYet = 'it waits for most of the machines that coordinate it';
+
 interface Input {
   put: (coordinator: Coordinator, now: number) => void;
   /** It was not put in, and will not be. */
@@ -65,6 +68,8 @@ export class HostedRun {
   #coordinator: Coordinator | undefined;
   /** Of a run that is over and was taken from disk. */
   #restored: RunState | undefined;
+  /** By this machine's journal alone, where nobody has said yet how far that counts. */
+  #onDisk: RunState | undefined;
   #inputs: Input[] = [];
   #working = false;
   #again = false;
@@ -77,9 +82,13 @@ export class HostedRun {
     this.#lingerUntil = options.now() + lingerMs;
   }
 
-  /** Begins with a coordinator that is new, or takes up what is on disk; what counts is known when it resolves. */
-  async open(coordinator?: Coordinator): Promise<void> {
-    this.#coordinator = coordinator ?? (await this.#o.load());
+  /**
+   * Begins with a coordinator: a new one, or one that was made from `onDisk`, this machine's journal. What counts by what
+   * it knows alone is known when this resolves.
+   */
+  async open(coordinator: Coordinator, onDisk: readonly StoredRecord[] = []): Promise<void> {
+    this.#coordinator = coordinator;
+    this.#onDisk = foldAll(onDisk);
     await this.#loop();
   }
 
@@ -123,11 +132,15 @@ export class HostedRun {
   }
 
   info(): RunInfo | undefined {
-    return this.state && runInfo(this.state);
+    const { state } = this;
+    if (state) return runInfo(state);
+    return this.#onDisk && { ...runInfo(this.#onDisk), why: unknownYet };
   }
 
   status(): RunStatus | undefined {
-    return this.state && runStatus(this.state, this.#coordinator?.observed(this.#o.now()) ?? nobody);
+    const { state } = this;
+    if (state) return runStatus(state, this.#coordinator?.observed(this.#o.now()) ?? nobody);
+    return this.#onDisk && { ...runStatus(this.#onDisk, nobody), why: unknownYet };
   }
 
   /** A message of another voter. */

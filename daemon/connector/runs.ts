@@ -226,8 +226,9 @@ export class Runs {
     const path = this.#folders.of(run);
     const { journal, saved } = await Journal.open(path);
     const hosted = this.#host(run, journal);
-    if (this.#folders.isOver(run)) hosted.run.restore(saved.log.map(({ record }) => record));
-    else await hosted.run.open(Coordinator.load(this.#surroundings(hosted), saved, bootMs()));
+    const records = saved.log.map(({ record }) => record);
+    if (this.#folders.isOver(run)) hosted.run.restore(records);
+    else await hosted.run.open(Coordinator.load(this.#surroundings(hosted), saved, bootMs()), records);
     return hosted;
   }
 

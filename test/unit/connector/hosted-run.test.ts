@@ -21,7 +21,7 @@ const key = { run: 'r', worker: 'w', epoch: 1 };
 const done: Outcome = { is: 'succeeded', json: null, files: [], kept: { folder: null, branch: null }, durationMs: 1 };
 
 /** A run of one worker on this machine, whose journal is in memory and can be made to fail. */
-function hosted() {
+function hosted(voters = [self]) {
   const disk: SavedReplica = { term: 0, vote: null, log: [] };
   const begun: string[] = [];
   let full = false;
@@ -37,10 +37,11 @@ function hosted() {
     Object.assign(disk, ballot);
     if (log) disk.log = [...disk.log.slice(0, log.from - 1), ...log.entries];
   };
+  const load = async () => Coordinator.load(around, structuredClone(disk), performance.now());
   const make = () => {
     const run = new HostedRun({
       ...{ run: 'r', self: self.id, save, send: () => undefined, now: () => performance.now() },
-      load: async () => Coordinator.load(around, structuredClone(disk), performance.now()),
+      load,
       machines: {
         begin: async (machine, _, { worker, epoch }) => {
           // What a machine is told is on disk.
@@ -59,10 +60,11 @@ function hosted() {
   const first: RunRecord = {
     ...{ kind: 'begun', at: new Date().toISOString(), run: 'r', startedBy: 'A' },
     definition: runOf([[workerOn('w', ['A'])]]),
-    voters: [{ ...self, witness: false }],
+    voters: voters.map((one) => ({ ...one, witness: false })),
   };
   return {
-    ...{ disk, begun, make },
+    ...{ disk, begun, make, load },
+    first,
     found: () => Coordinator.found(around, first, performance.now()),
     fill: (is: boolean) => {
       full = is;
@@ -114,13 +116,13 @@ describe('a run that is hosted', () => {
   });
 
   test('is what its journal says when it is opened again', async () => {
-    const { disk, begun, make, found } = hosted();
+    const { disk, begun, make, load, found } = hosted();
     const first = make();
     await first.open(found());
     await vi.waitFor(() => expect(begun).toHaveLength(1));
     first.close();
     const second = make();
-    await second.open();
+    await second.open(await load());
     // It is told again, under the same epoch: a machine that knows it does nothing more.
     await vi.waitFor(() => expect(begun).toEqual(['w 1 on A', 'w 1 on A']));
     await second.deliver(key, done, 'x', 'a');
@@ -131,5 +133,14 @@ describe('a run that is hosted', () => {
     expect(third.info()).toMatchObject({ state: 'succeeded' });
     await third.deliver(key, done, 'x', 'a');
     await expect(third.renew(key, report, 'a')).rejects.toMatchObject({ code: 'fenced' });
+  });
+
+  test('is told of by its journal alone while most of its voters are away', async () => {
+    const { make, begun, found, first } = hosted([self, { id: 'b', name: 'B' }]);
+    const run = make();
+    await run.open(found(), [first]);
+    expect([run.state, begun]).toEqual([undefined, []]);
+    expect(run.info()).toMatchObject({ state: 'running', why: expect.stringContaining('most of the machines') });
+    expect(run.status()?.workers).toMatchObject([{ name: 'w', state: 'waiting' }]);
   });
 });
