@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as v from 'valibot';
 import type { Hook } from '../../shared/connector/definition.ts';
 import { readIfThere, writeAtomically } from '../home/files.ts';
@@ -121,7 +122,8 @@ export class Hooks {
         }
         if (this.#stop.signal.aborted) return;
         this.#o.log.warn('a hook was not taken', { run: this.#o.run, url: hook.url, seq: event.seq, error });
-        await this.#pause(pauses[Math.min(failures, pauses.length - 1)] ?? 0);
+        const ms = pauses[Math.min(failures, pauses.length - 1)] ?? 0;
+        await delay(ms, undefined, { signal: this.#stop.signal }).catch(() => undefined);
       }
     }
   }
@@ -166,20 +168,6 @@ export class Hooks {
         resolve();
       };
       this.#wakes.add(wake);
-    });
-  }
-
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#stop;
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
     });
   }
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Lease } from '../../../shared/connector/definition.ts';
 import { NiiaError } from '../../../shared/errors.ts';
 import { bootMs } from '../../home/boot-clock.ts';
+import { abortable } from './abortable.ts';
 
 /** After a renewal that failed the next one goes out this soon. */
 const retryMs = 1000;
@@ -130,21 +131,5 @@ export class AttemptLease {
     if (this.holds) for (const wake of this.#waiters.splice(0)) wake();
     this.#o.extended(this.#until);
     return 'yes';
-  }
-}
-
-/** The promise's outcome, or the signal's reason, whichever comes first. What the promise comes to later is dropped. */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  promise.catch(() => undefined);
-  signal.throwIfAborted();
-  let aborted: () => void = () => undefined;
-  const broken = new Promise<never>((_, reject) => {
-    aborted = () => reject(signal.reason);
-    signal.addEventListener('abort', aborted, { once: true });
-  });
-  try {
-    return await Promise.race([promise, broken]);
-  } finally {
-    signal.removeEventListener('abort', aborted);
   }
 }

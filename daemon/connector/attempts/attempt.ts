@@ -3,16 +3,18 @@ import { NiiaError } from '../../../shared/errors.ts';
 import type { AttemptKey, AttemptReport, Kept, Outcome } from '../../../shared/protocol/attempt-methods.ts';
 import type { SessionInfo } from '../../../shared/protocol/shapes.ts';
 import type { Log } from '../../home/log.ts';
-import { quotaLine } from '../../workers/quota.ts';
-import { AttemptLease, abortable } from './attempt-lease.ts';
+import { abortable, pause } from './abortable.ts';
+import { AttemptLease } from './attempt-lease.ts';
 import type { CoordinatorClient } from './coordinator.ts';
-import { AttemptFailure } from './failure.ts';
+import { AttemptFailure, told } from './failure.ts';
 import { collectOutput } from './output.ts';
 import type { AttemptRecord, WorkerFile, Worktree } from './record.ts';
 import { promptIdOf, sessionNameOf } from './record.ts';
+import { retryMs, SessionWaits } from './session-waits.ts';
 import { checkSession, workSession } from './start.ts';
 import { Stopwatch } from './stopwatch.ts';
 import type { AttemptStore } from './store.ts';
+import { Turn } from './turn.ts';
 import type { WorkerSessions } from './worker-sessions.ts';
 import type { Workplaces } from './workplaces.ts';
 
@@ -26,7 +28,6 @@ export interface AttemptOptions {
 
 /** What a coordinator says to an outcome that it would never take. */
 const refusals: readonly string[] = ['too_large', 'bad_request', 'usage'];
-const retryMs = 500;
 const longestRetryMs = 5000;
 const shownLines = 12;
 const longestWhy = 2000;
@@ -45,6 +46,7 @@ export class Attempt {
   readonly #file: WorkerFile;
   readonly #record: AttemptRecord;
   readonly #lease: AttemptLease;
+  readonly #waits: SessionWaits;
   readonly #stop = new AbortController();
   /** Why it is to end before its outcome is taken. */
   #ending: Exclude<Over, 'taken'> | undefined;
@@ -57,6 +59,7 @@ export class Attempt {
     this.#o = options;
     this.#file = file;
     this.#record = record;
+    this.#waits = new SessionWaits(options.sessions, this.key, options.log);
     this.#lease = new AttemptLease({
       lease: record.spec.lease,
       until: leasedUntil,
@@ -175,7 +178,7 @@ export class Attempt {
     const place = await this.#within('start', limits.startMs, async (signal) => {
       const { workplaces } = this.#o;
       const save = (worktree: Worktree): void => this.#save({ worktree });
-      return await this.#patiently(signal, () => workplaces.prepare(this.#record, save, signal));
+      return await this.#waits.patiently(signal, () => workplaces.prepare(this.#record, save, signal));
     });
     this.#save({ place, step: 'starting' });
   }
@@ -184,7 +187,7 @@ export class Attempt {
     const { spec } = this.#record;
     await this.#within('start', spec.limits.startMs, async (signal) => {
       const session = this.#record.session ?? (await this.#startSession(signal));
-      await this.#until(session, signal, (info) => {
+      await this.#waits.until(session, signal, (info) => {
         if (info.state !== 'exited') return isReady(info, spec.model.driver);
         throw new AttemptFailure('start_failed', `its program ended before it was ready: ${info.evidence}`);
       });
@@ -195,17 +198,19 @@ export class Attempt {
   async #startSession(signal: AbortSignal): Promise<string> {
     const { spec } = this.#record;
     const name = sessionNameOf(spec);
-    const started = await this.#patiently(signal, async () => {
-      // One that was started before this daemon was, perhaps by a headless server of another build.
-      const found = await this.#o.sessions.find((session) => session.name === name);
-      if (found) return found.id;
-      await this.#lease.active(signal);
-      const params = workSession(spec, name, await this.#o.workplaces.surroundings(this.#record));
-      return await this.#o.sessions.start(() => this.#leased(params, signal), keyOf(this.key, 'work'));
-    }).catch((error: unknown) => {
-      if (signal.aborted || error instanceof AttemptFailure) throw error;
-      throw new AttemptFailure('start_failed', told(error), { cause: error });
-    });
+    const started = await this.#waits
+      .patiently(signal, async () => {
+        // One that was started before this daemon was, perhaps by a headless server of another build.
+        const found = await this.#o.sessions.find((session) => session.name === name);
+        if (found) return found.id;
+        await this.#lease.active(signal);
+        const params = workSession(spec, name, await this.#o.workplaces.surroundings(this.#record));
+        return await this.#o.sessions.start(() => this.#leased(params, signal), keyOf(this.key, 'work'));
+      })
+      .catch((error: unknown) => {
+        if (signal.aborted || error instanceof AttemptFailure) throw error;
+        throw new AttemptFailure('start_failed', told(error), { cause: error });
+      });
     this.#save({ session: started });
     return started;
   }
@@ -220,83 +225,30 @@ export class Attempt {
     await this.#lease.told(this.#stop.signal);
     const { turnMs, stallMs, bytes } = spec.limits;
     const outOfStep = this.#o.workplaces.keepInStep(this.#record);
-    const turn = async (signal: AbortSignal) => await this.#turn(session, signal);
-    const answer = await this.#within('turn', turnMs, turn, { stallMs, bytes }).finally(outOfStep);
+    const { sessions, store, log } = this.#o;
+    const { key } = this;
+    const turn = new Turn({
+      ...{ sessions, waits: this.#waits, key, log },
+      driver: spec.model.driver,
+      output: spec.output,
+    });
+    const seen = (state: string): void => this.#seen(state);
+    const prompted = async (signal: AbortSignal) =>
+      await turn.run(session, store.readPart(key, 'prompt'), seen, signal);
+    const answer = await this.#within('turn', turnMs, prompted, { stallMs, bytes }).finally(outOfStep);
     this.#o.store.writePart(this.key, 'output', answer);
     this.#save({ step: 'checking' });
   }
 
-  /** The answer; empty where the output is a file. */
-  async #turn(session: string, signal: AbortSignal): Promise<Uint8Array> {
-    const { sessions, store } = this.#o;
-    const { output } = this.#record.spec;
-    const prompt = { session, id: promptIdOf(this.key), text: store.readPart(this.key, 'prompt') };
-    const seen = (state: string): void => {
-      if (state !== 'submitted' || this.#record.step !== 'prompting') return;
-      try {
-        this.#save({ step: 'working' });
-      } catch (error) {
-        // It is as good as prompting: nothing depends on it.
-        this.#o.log.warn('a step of an attempt could not be written down', { ...this.key, error });
-      }
-    };
-    for (;;) {
-      try {
-        if (output.file === null) return await abortable(sessions.answer(prompt, output.maxBytes, seen), signal);
-        await abortable(sessions.prompt(prompt, seen), signal);
-        return new Uint8Array();
-      } catch (error) {
-        signal.throwIfAborted();
-        await this.#afterBreak(session, NiiaError.from(error), signal);
-      }
+  /** Of its prompt: that the worker took it up. */
+  #seen(state: string): void {
+    if (state !== 'submitted' || this.#record.step !== 'prompting') return;
+    try {
+      this.#save({ step: 'working' });
+    } catch (error) {
+      // It is as good as prompting: nothing depends on it.
+      this.#o.log.warn('a step of an attempt could not be written down', { ...this.key, error });
     }
-  }
-
-  /** Returns where the same prompt is to be asked for again; else throws why the attempt has failed. */
-  async #afterBreak(session: string, error: NiiaError, signal: AbortSignal): Promise<void> {
-    const info = await this.#patiently(signal, () => this.#o.sessions.find(({ id }) => id === session));
-    if (!info) throw new AttemptFailure('crash', 'its session is no more');
-    const ended = info.state === 'exited';
-    if (error.code === 'needs_approval' || error.code === 'failed') await this.#refuseQuota(session, error);
-    switch (error.code) {
-      case 'needs_approval':
-        // A person answers it; meanwhile it waits.
-        await this.#until(session, signal, ({ state }) => state !== 'blocked');
-        return;
-      case 'outcome_unknown':
-        throw new AttemptFailure(ended ? 'crash' : 'outcome_unknown', told(error));
-      case 'too_large':
-        throw new AttemptFailure('output_invalid', error.message);
-      case 'failed': {
-        if (ended) throw new AttemptFailure('crash', `its program ended in mid-work: ${info.evidence}`);
-        const answered = await this.#finished(session);
-        throw new AttemptFailure(answered ? 'output_invalid' : 'failed', told(error));
-      }
-      case 'usage':
-      case 'bad_request':
-      case 'denied':
-      case 'unknown_method':
-        throw new AttemptFailure('failed', told(error));
-      default:
-        if (ended) throw new AttemptFailure('crash', `its program ended in mid-work: ${info.evidence}`);
-        this.#o.log.debug('a prompt is asked for again', { ...this.key, error });
-        await pause(retryMs, signal);
-    }
-  }
-
-  /** Whether the turn itself came to its end. */
-  async #finished(session: string): Promise<boolean> {
-    return await this.#o.sessions.receipt(session, promptIdOf(this.key)).then(
-      (state) => state === 'finished',
-      () => false,
-    );
-  }
-
-  /** Throws where the worker says that its model refuses more work for now. */
-  async #refuseQuota(session: string, error: NiiaError): Promise<void> {
-    const lines = await this.#o.sessions.lines(session, 40).catch(() => []);
-    const line = quotaLine(this.#record.spec.model.driver, lines, error.message);
-    if (line !== undefined) throw new AttemptFailure('quota', line);
   }
 
   async #checkWork(): Promise<void> {
@@ -304,7 +256,7 @@ export class Attempt {
     const { cwd } = this.#required(this.#record.place, 'a place');
     await this.#lease.active(this.#stop.signal);
     // What it left running must not change what is looked at.
-    if (session !== null) await this.#patiently(this.#stop.signal, () => this.#o.sessions.kill(session));
+    if (session !== null) await this.#waits.patiently(this.#stop.signal, () => this.#o.sessions.kill(session));
     const answer = this.#o.store.readPart(this.key, 'output');
     const output = await collectOutput(spec.output, cwd, answer);
     const { check } = spec;
@@ -318,7 +270,7 @@ export class Attempt {
   async #runCheck(check: string, signal: AbortSignal): Promise<void> {
     const { spec } = this.#record;
     const name = `${sessionNameOf(spec)}-check`;
-    const session = await this.#patiently(signal, async () => {
+    const session = await this.#waits.patiently(signal, async () => {
       const found = await this.#o.sessions.find((one) => one.name === name);
       if (found) return found.id;
       await this.#lease.active(signal);
@@ -326,7 +278,7 @@ export class Attempt {
       return await this.#o.sessions.start(() => this.#leased(params, signal), keyOf(this.key, 'check'));
     });
     if (this.#record.check !== session) this.#save({ check: session });
-    const { exitCode, evidence } = await this.#until(session, signal, ({ state }) => state === 'exited');
+    const { exitCode, evidence } = await this.#waits.until(session, signal, ({ state }) => state === 'exited');
     if (exitCode === 0) return;
     const said = await this.#o.sessions.lines(session, shownLines).catch(() => []);
     throw new AttemptFailure(
@@ -396,8 +348,9 @@ export class Attempt {
   /** Stops what still runs, puts its work in order, and has the outcome on disk. */
   async #decided(outcome: Outcome): Promise<void> {
     const { signal } = this.#stop;
-    await this.#patiently(signal, () => this.#stopAll());
-    if (outcome.is === 'succeeded') await this.#patiently(signal, () => this.#o.workplaces.share(this.#record, signal));
+    await this.#waits.patiently(signal, () => this.#stopAll());
+    if (outcome.is === 'succeeded')
+      await this.#waits.patiently(signal, () => this.#o.workplaces.share(this.#record, signal));
     const kept = await this.#leave(outcome.is, outcome.is === 'succeeded' ? outcome.files : []);
     this.#save({ outcome: { ...outcome, kept }, kept, step: 'delivering' });
   }
@@ -489,47 +442,6 @@ export class Attempt {
     }
   }
 
-  /** Resolves with what is known of the session once `holds` says so; asked at each change. */
-  async #until(session: string, signal: AbortSignal, holds: (info: SessionInfo) => boolean): Promise<SessionInfo> {
-    for (;;) {
-      const changed = this.#nextChange(signal);
-      try {
-        const info = await this.#patiently(signal, () => this.#o.sessions.find(({ id }) => id === session));
-        if (!info) throw new AttemptFailure('crash', 'its session is no more');
-        if (holds(info)) return info;
-        if (info.state === 'exited') throw new AttemptFailure('crash', `its program ended: ${info.evidence}`);
-        await changed.happened;
-      } finally {
-        changed.forget();
-      }
-    }
-  }
-
-  #nextChange(signal: AbortSignal): { happened: Promise<void>; forget: () => void } {
-    let unwatch: () => void = () => undefined;
-    const change = new Promise<void>((resolve) => {
-      unwatch = this.#o.sessions.watch(resolve);
-    });
-    const happened = abortable(change, signal);
-    // Nobody may wait for it by then.
-    happened.catch(() => undefined);
-    return { happened, forget: () => unwatch() };
-  }
-
-  /** Tries again what fails only for now: a headless server that starts, or another machine that does not answer. */
-  async #patiently<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        return await abortable(work(), signal);
-      } catch (error) {
-        if (signal.aborted || error instanceof AttemptFailure || !isPassing(NiiaError.from(error))) throw error;
-        this.#o.log.debug('what failed for now is tried again', { ...this.key, error });
-      }
-      await pause(retryMs, signal);
-    }
-  }
-
   async #lookAtLastLine(): Promise<void> {
     const { session, step } = this.#record;
     if (session === null || (step !== 'prompting' && step !== 'working')) return;
@@ -556,33 +468,10 @@ function isReady({ state }: SessionInfo, driver: string): boolean {
   return state === 'idle' || (state === 'unknown' && driver === 'generic');
 }
 
-function isPassing({ code }: NiiaError): boolean {
-  return ['link_lost', 'offline', 'timeout', 'busy', 'cancelled'].includes(code);
-}
-
 function keyOf({ run, worker, epoch }: AttemptKey, what: 'work' | 'check'): string {
   return `${promptIdOf({ run, worker, epoch })}:${what}`;
 }
 
 function outcomeOf({ json, files }: OutputValue): Pick<OutputValue, 'json' | 'files'> {
   return { json, files };
-}
-
-function told(error: unknown): string {
-  const { message, hint } = NiiaError.from(error);
-  return hint === undefined ? message : `${message} (${hint})`;
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    await abortable(
-      new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, ms);
-      }),
-      signal,
-    );
-  } finally {
-    clearTimeout(timer);
-  }
 }

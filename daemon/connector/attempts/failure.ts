@@ -1,4 +1,5 @@
 import type { FailReason } from '../../../shared/connector/definition.ts';
+import { NiiaError } from '../../../shared/errors.ts';
 
 /** An attempt that comes to nothing. */
 export class AttemptFailure extends Error {
@@ -9,4 +10,10 @@ export class AttemptFailure extends Error {
     this.name = 'AttemptFailure';
     this.reason = reason;
   }
+}
+
+/** An error in one sentence, with what its hint says. */
+export function told(error: unknown): string {
+  const { message, hint } = NiiaError.from(error);
+  return hint === undefined ? message : `${message} (${hint})`;
 }
