@@ -27,15 +27,18 @@ export interface HostedRunOptions {
   save: (save: Save) => Promise<void>;
   send: (to: string, message: ReplicaMessage) => void;
   machines: AttemptMachines;
+  /** It needs its journal no more, unless another voter asks: then it is loaded again. */
+  rested: () => Promise<void>;
   /** It counts sleep, milliseconds. */
   now: () => number;
+  /** How long a run that is over goes on to tell its standbys, milliseconds. */
+  lingerMs?: number;
   /** Something that can be seen of the run changed. */
   changed: () => void;
   log: Log;
 }
 
-/** How long a run that is over goes on to tell its standbys. */
-const lingerMs = 60_000;
+const usualLingerMs = 60_000;
 /** After a save failed (a full disk), milliseconds. */
 const againMs = 2_000;
 /** The longest time between two looks. */
@@ -75,11 +78,13 @@ export class HostedRun {
   #again = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
+  readonly #lingerMs: number;
   #lingerUntil: number;
 
   constructor(options: HostedRunOptions) {
     this.#o = options;
-    this.#lingerUntil = options.now() + lingerMs;
+    this.#lingerMs = options.lingerMs ?? usualLingerMs;
+    this.#lingerUntil = options.now() + this.#lingerMs;
   }
 
   /**
@@ -145,7 +150,7 @@ export class HostedRun {
 
   /** A message of another voter. */
   receive(from: string, message: ReplicaMessage): void {
-    this.#lingerUntil = this.#o.now() + lingerMs;
+    this.#lingerUntil = this.#o.now() + this.#lingerMs;
     this.#put({ put: (coordinator, now) => coordinator.receive(from, message, now) });
   }
 
@@ -233,7 +238,7 @@ export class HostedRun {
         wakeAt = await this.#turn();
       } while (this.#again && !this.#closed);
     } catch (error) {
-      this.#o.log.error('a run cannot go on for now', { run: this.#o.run, error });
+      if (!this.#closed) this.#o.log.error('a run cannot go on for now', { run: this.#o.run, error });
       this.#failAll(NiiaError.from(error));
       this.#coordinator = undefined;
       wakeAt = this.#o.now() + againMs;
@@ -249,6 +254,9 @@ export class HostedRun {
   async #turn(): Promise<number> {
     if (this.#rests()) {
       this.#failAll(this.#notHere(null));
+      this.#restored = this.state;
+      this.#coordinator = undefined;
+      await this.#o.rested();
       return Number.POSITIVE_INFINITY;
     }
     this.#coordinator ??= await this.#o.load();
@@ -274,7 +282,7 @@ export class HostedRun {
     }
     for (const call of calls) void this.#call(call);
     if (committed.length === 0) return;
-    if (this.isOver) this.#lingerUntil = this.#o.now() + lingerMs;
+    if (this.isOver) this.#lingerUntil = this.#o.now() + this.#lingerMs;
     this.#o.changed();
   }
 

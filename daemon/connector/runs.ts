@@ -227,8 +227,10 @@ export class Runs {
     const { journal, saved } = await Journal.open(path);
     const hosted = this.#host(run, journal);
     const records = saved.log.map(({ record }) => record);
-    if (this.#folders.isOver(run)) hosted.run.restore(records);
-    else await hosted.run.open(Coordinator.load(this.#surroundings(hosted), saved, bootMs()), records);
+    if (this.#folders.isOver(run)) {
+      hosted.run.restore(records);
+      await journal.close();
+    } else await hosted.run.open(Coordinator.load(this.#surroundings(hosted), saved, bootMs()), records);
     return hosted;
   }
 
@@ -252,6 +254,7 @@ export class Runs {
         },
         save: (save) => hosted.journal.save(save),
         send: (to, message) => line(to).send(message),
+        rested: () => hosted.journal.close(),
         machines: this.#orders,
         changed: () => this.#changed(run, hosted),
       }),

@@ -21,7 +21,8 @@ const key = { run: 'r', worker: 'w', epoch: 1 };
 const done: Outcome = { is: 'succeeded', json: null, files: [], kept: { folder: null, branch: null }, durationMs: 1 };
 
 /** A run of one worker on this machine, whose journal is in memory and can be made to fail. */
-function hosted(voters = [self]) {
+function hosted(voters = [self], lingerMs = 60_000) {
+  const rests: number[] = [];
   const disk: SavedReplica = { term: 0, vote: null, log: [] };
   const begun: string[] = [];
   let full = false;
@@ -42,6 +43,7 @@ function hosted(voters = [self]) {
     const run = new HostedRun({
       ...{ run: 'r', self: self.id, save, send: () => undefined, now: () => performance.now() },
       load,
+      ...{ rested: async () => void rests.push(disk.log.length), lingerMs },
       machines: {
         begin: async (machine, _, { worker, epoch }) => {
           // What a machine is told is on disk.
@@ -63,7 +65,7 @@ function hosted(voters = [self]) {
     voters: voters.map((one) => ({ ...one, witness: false })),
   };
   return {
-    ...{ disk, begun, make, load },
+    ...{ disk, begun, make, load, rests },
     first,
     found: () => Coordinator.found(around, first, performance.now()),
     fill: (is: boolean) => {
@@ -142,5 +144,18 @@ describe('a run that is hosted', () => {
     expect([run.state, begun]).toEqual([undefined, []]);
     expect(run.info()).toMatchObject({ state: 'running', why: expect.stringContaining('most of the machines') });
     expect(run.status()?.workers).toMatchObject([{ name: 'w', state: 'waiting' }]);
+  });
+
+  test('lets go of its journal some time after it is over, and is there all the same', async () => {
+    const { make, begun, found, rests, disk } = hosted([self], 100);
+    const run = make();
+    await run.open(found());
+    await vi.waitFor(() => expect(begun).toHaveLength(1));
+    await run.deliver(key, done, 'x', 'a');
+    await vi.waitFor(() => expect(rests).toHaveLength(1), { timeout: 10_000 });
+    expect(rests).toEqual([disk.log.length]);
+    expect(run.status()).toMatchObject({ state: 'succeeded', workers: [{ output: { text: 'x' } }] });
+    await expect(run.resume(null, 'rerun')).rejects.toMatchObject({ code: 'failed' });
+    await expect(run.renew(key, report, 'a')).rejects.toMatchObject({ code: 'fenced' });
   });
 });

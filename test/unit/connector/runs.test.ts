@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -15,6 +15,21 @@ const cleanups: Array<() => unknown> = [];
 afterEach(async () => {
   for (const task of cleanups.splice(0).reverse()) await task();
 });
+
+/** Journals that this process has open. */
+const openFiles = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    const to = readlinkIfThere(`/proc/self/fd/${fd}`);
+    return to.endsWith('journal.ndjson') ? [to] : [];
+  });
+
+function readlinkIfThere(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 const self = { id: 'a', name: 'A' };
 const machine: MachineInfo = {
@@ -117,6 +132,7 @@ describe('the runs of a machine', () => {
     const third = await open();
     expect(third.list()).toMatchObject([{ run, state: 'cancelled' }]);
     expect(third.records(run)).toEqual(second.records(run));
+    expect(openFiles()).toEqual([]);
   });
 
   test('are not begun where they cannot be as their file says', async () => {
